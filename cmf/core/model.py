@@ -1,0 +1,173 @@
+"""What the graph holds, as the values in which every store answers: nodes, edges, and a lineage.
+
+The same structs are the bodies of REST answers, so their field names are the published JSON.
+Times are RFC 3339, UTC, with microseconds.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+
+from cmf.core.values import Json
+
+Direction = Literal["upstream", "downstream", "both"]
+UseKind = Literal["input", "output"]
+Status = Literal["running", "complete", "failed", "aborted", "unknown"]
+
+
+class ArtifactType(StrEnum):
+    """The types cmf itself knows; a user's own type is any other name."""
+
+    DATASET = "Dataset"
+    MODEL = "Model"
+    METRICS = "Metrics"
+    STEP_METRICS = "StepMetrics"
+    DATASLICE = "Dataslice"
+    LABEL = "Label"
+    ENVIRONMENT = "Environment"
+
+
+class Code(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The version of the code that ran.
+
+    `commit` is the git commit checked out at the start, `remote` where it can be fetched, `dirty` whether
+    the tree differed from it.
+    """
+
+    commit: str | None = None
+    remote: str | None = None
+    dirty: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind"):
+    """What every node answers.
+
+    `stub` marks one known only as an end of an edge. `distance` is the least number of edges from the roots
+    and stands in lineage answers only. `first_seen` is the least time any site stated of it, `recorded_at`
+    when this store first held it. `retracted` is the reason of a retraction in force.
+    """
+
+    key: str
+    name: str
+    distance: int | None = None
+    stub: bool = False
+    retracted: str | None = None
+    first_seen: str | None = None
+    recorded_at: str | None = None
+    properties: dict[str, Json] = {}
+
+
+class Artifact(Answer, frozen=True, omit_defaults=True, kw_only=True, tag="artifact"):
+    """Content: a file, a folder, or a record such as the metrics of one execution (then with `values`)."""
+
+    types: tuple[str, ...] = ()
+    size_bytes: int | None = None
+    values: dict[str, Json] | None = None
+
+
+class Execution(Answer, frozen=True, omit_defaults=True, kw_only=True, tag="execution"):
+    """One run of a stage. `error` is one line; `series` names its fine-grained metrics."""
+
+    pipeline: str | None = None
+    stage: str | None = None
+    type: str | None = None
+    status: Status = "unknown"
+    started_at: str | None = None
+    ended_at: str | None = None
+    error: str | None = None
+    command: tuple[str, ...] = ()
+    code: Code | None = None
+    end_commit: str | None = None
+    parameters: dict[str, Json] = {}
+    project: str | None = None
+    branch: str | None = None
+    series: tuple[str, ...] = ()
+
+
+class Pipeline(Answer, frozen=True, omit_defaults=True, kw_only=True, tag="pipeline"):
+    """A pipeline: a context that holds stages."""
+
+    namespace: str | None = None
+
+
+class Stage(Answer, frozen=True, omit_defaults=True, kw_only=True, tag="stage"):
+    """A stage of a pipeline: a context that executions run in. `pipeline` is its pipeline's key."""
+
+    pipeline: str | None = None
+
+
+Node = Artifact | Execution | Pipeline | Stage
+
+
+class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A use, drawn along the data: an input leads artifact → execution, an output execution → artifact."""
+
+    key: str
+    source: str
+    target: str
+    kind: UseKind
+    path: str
+    commit: str | None = None
+    url: str | None = None
+    retracted: str | None = None
+    properties: dict[str, Json] = {}
+
+
+class Truncated(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an answer is not whole: of `seen` nodes only `limit` are in it. Ask again with a higher limit."""
+
+    reason: Literal["limit"]
+    limit: int
+    seen: int
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """The subgraph that answers a lineage question: nodes nearest first, and the uses among them.
+
+    `depth` is in hops (a hop crosses one execution), None for the whole closure.
+    """
+
+    roots: tuple[str, ...]
+    direction: Direction
+    depth: Annotated[int, msgspec.Meta(ge=0)] | None
+    complete: bool
+    truncated: Truncated | None
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+class Relation(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A statement between two nodes that is no use, such as `derived_from`."""
+
+    kind: str
+    source: str
+    target: str
+
+
+class NodeDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One node whole: itself, the uses on either side (`uses_total` says how many there are), its relations."""
+
+    node: Node
+    uses: tuple[Edge, ...]
+    uses_total: int
+    relations: tuple[Relation, ...]
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a list; `next` is the cursor of the following page, None at the end."""
+
+    items: tuple[Node, ...]
+    next: str | None
+    total: int
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a store holds: counts by kind and by artifact type, how many sites have pushed, the last merge."""
+
+    kinds: dict[str, int]
+    types: dict[str, int]
+    sites: int
+    last_merge: str | None

@@ -1,0 +1,59 @@
+"""From what a person types to a key: any unique prefix, with or without its kind, as with git."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cmf.core.errors import AmbiguousKey, UnknownKey
+from cmf.core.store import Store
+
+SHOWN = 10
+"""How many candidates or near matches an error names."""
+
+_PREFIX = re.compile(r"([a-z0-9][a-z0-9-]*:)?[0-9A-Za-z._=+/-]*")
+_LAST = "\x7f"
+"""Sorts behind every character of a key."""
+
+
+def resolve(store: Store, asked: str) -> str:
+    """The key that `asked` is, or is the only one to begin with.
+
+    Raises:
+        UnknownKey: none begins so.
+        AmbiguousKey: several do.
+    """
+    candidates = list(_beginning_with(store, asked))
+    if asked in candidates or len(candidates) == 1:
+        return asked if asked in candidates else candidates[0]
+    if not candidates:
+        raise UnknownKey(asked, nearest(store, asked))
+    raise AmbiguousKey(asked, tuple(candidates[:SHOWN]))
+
+
+def nearest(store: Store, asked: str) -> tuple[str, ...]:
+    """Keys that begin as `asked` does, as far as any does, but with at least three digits of it."""
+    scheme, colon, digest = asked.rpartition(":")
+    for length in range(len(digest) - 1, 2, -1):
+        if found := list(_beginning_with(store, scheme + colon + digest[:length])):
+            return tuple(found[:3])
+    return ()
+
+
+def _beginning_with(store: Store, asked: str) -> Iterator[str]:
+    if not asked or not _PREFIX.fullmatch(asked):
+        return
+    if ":" in asked:
+        yield from store.keys(asked, asked + _LAST, SHOWN + 1)
+        return
+    for scheme in _schemes(store):
+        yield from store.keys(f"{scheme}:{asked}", f"{scheme}:{asked}{_LAST}", SHOWN + 1)
+
+
+def _schemes(store: Store) -> Iterator[str]:
+    """The kinds and algorithms that keys in the store have: one index seek each, however many keys there are."""
+    after = ""
+    while found := store.keys(after, _LAST, 1):
+        scheme = found[0].partition(":")[0]
+        yield scheme
+        after = scheme + ";"  # the character after the colon

@@ -1,0 +1,124 @@
+"""The port to a store: what a store must do itself. What can be derived from it is a function over it.
+
+A store holds the graph that all its merged deltas join to, and a head per segment that says how far each
+journal is in it; both change in one transaction. Three stores stand behind this port: `cmf.stores.memory`
+(the specification), `cmf.stores.sqlite`, and `cmf_graph.store` on Neo4j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from cmf.core.delta import Delta
+from cmf.core.model import Edge, Node, NodeDetail, Page, Stats
+
+T = TypeVar("T")
+
+Step = Literal["upstream", "downstream"]
+ListKind = Literal["artifact", "execution", "pipeline"]
+
+
+class Head(NamedTuple):
+    """How far a segment is in a store: the sequence and sum of its last record (0: only its header)."""
+
+    sequence: int
+    sum: str
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a list is narrowed to. Those that a kind of node has no notion of match nothing.
+
+    `q` matches the start of a key's digest or any part of a name, ignoring case.
+    """
+
+    q: str | None = None
+    name: str | None = None
+    type: str | None = None
+    pipeline: str | None = None
+    stage: str | None = None
+    project: str | None = None
+    status: str | None = None
+
+
+class Transaction(Protocol):
+    """The writing side of a store, inside `Store.write`."""
+
+    def head(self, site: str, segment: str) -> Head | None:
+        """How far this segment is; no other writer can change it before this transaction ends."""
+
+    def advance(self, site: str, segment: str, head: Head) -> None:
+        """State how far this segment is from now on."""
+
+    def merge(self, delta: Delta) -> None:
+        """Join a delta into the graph."""
+
+
+class Store(Protocol):
+    """A graph that deltas are merged into and lineage is asked of."""
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Do `work` in one transaction: all of it is kept, or, on any exception, nothing.
+
+        `work` may be called again when the store asks for a retry, so it must not have effects of its own.
+
+        Raises:
+            StoreUnavailable: it could not be done; nothing was kept.
+        """
+
+    def heads(self, site: str) -> Mapping[str, int]:
+        """The sequence up to which each segment of a site is in the store."""
+
+    def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
+        """Every use behind (`upstream`) or after (`downstream`) the nodes within `max_edges` edges of the roots.
+
+        Unless `include_retracted`, neither a retracted use nor one at a retracted node is there, nor walked.
+        Edges have no properties. More than asked may be answered, as long as it is part of the closure.
+        """
+
+    def nodes(self, keys: Iterable[str]) -> list[Node]:
+        """The nodes with these keys, in no order; unknown ones are left out."""
+
+    def detail(self, key: str, limit: int) -> NodeDetail | None:
+        """One node whole, with up to `limit` of its uses, or None when it is unknown."""
+
+    def keys(self, first: str, last: str, limit: int) -> list[str]:
+        """Up to `limit` keys of nodes (not uses) from `first` up to, not including, `last`, in order."""
+
+    def at_path(self, path: str) -> str | None:
+        """The artifact last used under this path."""
+
+    def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
+        """A page of a list: executions and artifacts newest first, pipelines by name.
+
+        Raises:
+            BadQuestion: the cursor is not one of this list.
+        """
+
+    def members(self, projects: Collection[tuple[str, str | None]], pipelines: Collection[str]) -> list[str]:
+        """Keys of the executions of projects (on a branch; None: on any) and of pipelines (by name)."""
+
+    def state(self, keys: Collection[str] | None = None) -> Delta:
+        """All that the store holds of these nodes, or of everything.
+
+        A use belongs to its execution and a relation to its source: they are there when that is asked for;
+        their other end is named, not told of. So a graph can be read in pieces that join to the whole.
+        """
+
+    def all_keys(self) -> Iterable[str]:
+        """The key of every node, in order."""
+
+    def stats(self) -> Stats:
+        """How much the store holds."""
+
+    def check(self) -> None:
+        """That the store can be reached and has the schema of this version.
+
+        Raises:
+            StoreUnavailable, StoreIncompatible
+        """
+
+    def close(self) -> None:
+        """Let go of connections and files."""

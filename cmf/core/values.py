@@ -1,0 +1,255 @@
+"""Values that are recorded: what users hand over, as JSON that every store and language can hold.
+
+JSON has no word for NaN, infinities and integers that a double cannot hold; they become tagged objects:
+
+    NaN, inf, -inf    {"$number": "NaN"}, {"$number": "Infinity"}, {"$number": "-Infinity"}
+    2**53             {"$number": "9007199254740992"}      (every integer of 2**53 and above, either sign)
+
+A user's own object that looks like a tag, its single key being `$number` or `$object`, is wrapped:
+`{"$object": {...}}`. Everything behind the recording API holds the tagged form; `from_json` gives back
+what the user recorded.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import math
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import rfc8785
+
+from cmf.core.errors import InvalidValue
+
+if TYPE_CHECKING:
+    Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+else:  # msgspec knows no recursive alias
+    Json = Any
+
+MAX_VALUE_BYTES = 1 << 20
+"""The greatest size of one value as JSON; more is content, and belongs in a file that is an artifact."""
+
+MAX_DEPTH = 64
+"""How deep lists and objects may be nested."""
+
+MAX_INTEGER_BITS = 8192
+"""The greatest size of an integer."""
+
+MAX_NAME = 1000
+"""The greatest length of a name, in characters."""
+
+_EXACT = 2**53
+_TAGS = ("$number", "$object")
+
+
+def to_json(value: object, what: str = "value") -> Json:
+    """The recorded form of what a user handed over; `what` names it in errors.
+
+    Tuples and sets become lists (sets sorted), enums their value, paths and times text, numpy scalars and
+    0-d arrays (anything with `.item()`) plain numbers; keys that are numbers, booleans or None become text
+    as in the standard library's json.
+
+    Raises:
+        InvalidValue: nothing JSON can hold, nested too deep, larger than MAX_VALUE_BYTES.
+
+    >>> to_json({1: float("nan"), "big": 2**60})
+    {'1': {'$number': 'NaN'}, 'big': {'$number': '1152921504606846976'}}
+    """
+    result = _convert(value, what, MAX_DEPTH)
+    size = len(encode(result))
+    if size > MAX_VALUE_BYTES:
+        raise InvalidValue(
+            f"{what} is {size / 2**20:.1f} MiB; a value may have up to {MAX_VALUE_BYTES >> 20} MiB. "
+            f"Write it to a file and record that as an artifact."
+        )
+    return result
+
+
+def from_json(value: Json) -> Any:
+    """What the user recorded, from its recorded form.
+
+    >>> from_json({"$number": "Infinity"})
+    inf
+    """
+    match value:
+        case {"$number": str(text)} if _single(value):
+            return int(text) if text.lstrip("-").isdigit() else float(text)
+        case {"$object": dict(inner)} if _single(value):
+            return {key: from_json(item) for key, item in inner.items()}
+        case dict():
+            return {key: from_json(item) for key, item in value.items()}
+        case list():
+            return [from_json(item) for item in value]
+        case _:
+            return value
+
+
+def check_json(value: Json, what: str = "value") -> None:
+    """That a value from elsewhere is in the recorded form.
+
+    Raises:
+        InvalidValue: an untagged number that needs a tag, nesting too deep, a malformed tag.
+    """
+    _check(value, what, MAX_DEPTH)
+
+
+def check_name(name: str, what: str) -> str:
+    """That `name` can name something: 1 to MAX_NAME characters, none of them a control character."""
+    if not isinstance(name, str):
+        raise InvalidValue(f"{what} must be text, not {type(name).__name__}")
+    if not 0 < len(name) <= MAX_NAME or any(ord(c) < 32 or ord(c) == 127 for c in name):
+        raise InvalidValue(f"{what} {name[:60]!r} must have 1 to {MAX_NAME} characters and no control characters")
+    _check_text(name, what)
+    return name
+
+
+def canonical(value: Json) -> bytes:
+    """The one sequence of bytes that stands for a value: RFC 8785 over the recorded form."""
+    # Without floats and with ASCII keys, msgspec's sorted JSON is RFC 8785 to the byte (a property test
+    # holds it there) and thirty times faster.
+    if _is_plain(value):
+        return msgspec.json.encode(value, order="sorted")
+    return rfc8785.dumps(value)
+
+
+def encode(value: object) -> bytes:
+    """JSON bytes of a recorded value or of any of cmf's structs."""
+    return _ENCODER.encode(value)
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def _convert(value: object, what: str, depth: int) -> Json:
+    match value:
+        case None | bool():
+            return value
+        case enum.Enum():
+            return _convert(value.value, what, depth)
+        case str():
+            return _check_text(str(value), what)
+        case int():
+            return _number(int(value))
+        case float():
+            return _number(float(value))
+        case os.PathLike():
+            return _check_text(os.fspath(value), what)
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return value.isoformat()
+    if depth == 0:
+        raise InvalidValue(f"{what} is nested deeper than {MAX_DEPTH} levels, or contains itself")
+    match value:
+        case Mapping():
+            return _convert_mapping(value, what, depth)
+        case list() | tuple():
+            return [_convert(item, what, depth - 1) for item in value]
+        case set() | frozenset():
+            return sorted((_convert(item, what, depth - 1) for item in value), key=encode)
+    if callable(item := getattr(value, "item", None)):
+        return _convert_item(value, item, what, depth)
+    raise InvalidValue(f"{what} is a {type(value).__name__}, which JSON cannot hold; convert it to text or numbers")
+
+
+def _convert_mapping(value: Mapping[Any, Any], what: str, depth: int) -> dict[str, Json]:
+    result: dict[str, Json] = {}
+    for key, item in value.items():
+        name = _key_text(key, what)
+        if name in result:
+            raise InvalidValue(f"{what} has two keys that are both written {name!r}")
+        result[name] = _convert(item, f"{what}[{name!r}]", depth - 1)
+    if len(result) == 1 and next(iter(result)) in _TAGS:
+        return {"$object": result}
+    return result
+
+
+def _convert_item(value: object, item: Any, what: str, depth: int) -> Json:
+    """A numpy scalar, a 0-d array, a one-element tensor."""
+    try:
+        plain = item()
+    except Exception as exc:
+        raise InvalidValue(f"{what} is a {type(value).__name__} of several elements; use .tolist()") from exc
+    return _convert(plain, what, depth - 1)
+
+
+def _key_text(key: object, what: str) -> str:
+    match key:
+        case enum.Enum():
+            return _key_text(key.value, what)
+        case str():
+            return _check_text(str(key), what)
+        case None | bool() | int() | float():
+            return encode(key).decode() if key is None or isinstance(key, bool) else repr(key)
+    raise InvalidValue(f"{what} has a key that is a {type(key).__name__}; keys are text or numbers")
+
+
+def _number(value: int | float) -> Json:
+    if isinstance(value, int):
+        return value if -_EXACT < value < _EXACT else {"$number": _digits(value)}
+    if math.isfinite(value):
+        return value
+    return {"$number": "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
+
+
+def _digits(value: int) -> str:
+    if value.bit_length() > MAX_INTEGER_BITS:
+        raise InvalidValue(f"an integer of {value.bit_length()} bits; up to {MAX_INTEGER_BITS} can be recorded")
+    return str(value)
+
+
+def _check_text(text: str, what: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as exc:
+            raise InvalidValue(f"{what} {text!r} is not valid Unicode text") from exc
+    return text
+
+
+def _single(value: object) -> bool:
+    return isinstance(value, dict) and len(value) == 1
+
+
+def _check(value: Json, what: str, depth: int) -> None:
+    match value:
+        case None | bool() | str():
+            return
+        case int() | float():
+            if isinstance(_number(value), dict):
+                raise InvalidValue(f"{what}: the number {value} must be tagged as {{'$number': …}}")
+            return
+    if depth == 0:
+        raise InvalidValue(f"{what} is nested deeper than {MAX_DEPTH} levels")
+    match value:
+        case list():
+            for item in value:
+                _check(item, what, depth - 1)
+        case {"$number": text} if len(value) == 1:
+            _check_tag(text, what)
+        case {"$object": inner} if len(value) == 1 and not isinstance(inner, dict):
+            raise InvalidValue(f"{what}: malformed {{'$object': …}}")
+        case dict():
+            for item in value.values():
+                _check(item, what, depth - 1)
+        case _:
+            raise InvalidValue(f"{what} is not JSON")
+
+
+def _check_tag(text: object, what: str) -> None:
+    if text in ("NaN", "Infinity", "-Infinity"):
+        return
+    digits = text.removeprefix("-") if isinstance(text, str) else ""
+    if digits.isascii() and digits.isdigit() and len(digits) <= MAX_INTEGER_BITS // 3 and digits[0] != "0" and int(digits) >= _EXACT:
+        return
+    raise InvalidValue(f"{what}: {{'$number': {text!r}}} is no number that needs a tag")
+
+
+def _is_plain(value: Json) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(key.isascii() and _is_plain(item) for key, item in value.items())  # type: ignore[union-attr]
+    if kind is list:
+        return all(_is_plain(item) for item in value)  # type: ignore[union-attr]
+    return kind is not float
