@@ -3,6 +3,7 @@
     CmfError
     ├── InvalidValue          a value that cannot be recorded: a name, a parameter, a key of the wrong form
     ├── FileProblem           a file or folder that cannot be recorded as it is
+    ├── JournalUnwritable     the journal cannot be written; nothing was recorded
     ├── CorruptRecord         a line of a journal that is not what was written
     ├── BadRecord             a record that another program sent and that says nothing valid
     ├── ChainBroken           a record that does not follow the one before it
@@ -41,6 +42,15 @@ class FileProblem(CmfError):
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
         self.path = path
+
+
+class JournalUnwritable(CmfError):
+    """The journal cannot be written: a full disk, a read-only folder. Nothing of the call was recorded."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"{path}: {problem}; nothing of this call was recorded. Make the folder writable and repeat it."
+        )
 
 
 class CorruptRecord(CmfError):

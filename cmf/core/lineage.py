@@ -7,14 +7,15 @@ Nothing assumes a DAG: a revert makes an ancestor's content again, so cycles are
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Annotated, Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated
 
 import msgspec
 
+from cmf.core.answers import stub
 from cmf.core.errors import BadQuestion, UnknownKey
 from cmf.core.identity import kind_of
-from cmf.core.model import Artifact, Direction, Edge, Execution, Lineage, Node, Pipeline, Truncated
+from cmf.core.model import Direction, Edge, Lineage, Node, Truncated
 from cmf.core.resolve import nearest
 from cmf.core.store import Step, Store
 
@@ -50,7 +51,7 @@ def lineage(store: Store, question: Question) -> Lineage:
         depth=question.depth,
         complete=truncated is None,
         truncated=truncated,
-        nodes=tuple(_at(found.get(key) or _stub(key), distances[key]) for key in kept),
+        nodes=tuple(_at(found.get(key) or stub(key), distances[key]) for key in kept),
         edges=tuple(sorted(_among(edges, kept), key=lambda edge: (edge.source, edge.target, edge.path))),
     )
 
@@ -153,21 +154,3 @@ def _among(edges: Mapping[str, Edge] | Iterable[Edge], nodes: Collection[str]) -
 
 def _at(node: Node, distance: int) -> Node:
     return msgspec.structs.replace(node, distance=distance)
-
-
-_STUBS: dict[str, Callable[..., Any]] = {"artifact": Artifact, "execution": Execution, "context": Pipeline}
-
-
-def _stub(key: str) -> Node:
-    node: Node = _STUBS[kind_of(key)](key=key, name=short(key), stub=True)
-    return node
-
-
-def short(key: str) -> str:
-    """A key as people read it: its kind and the first eight digits.
-
-    >>> short("md5:d41d8cd98f00b204e9800998ecf8427e.dir")
-    'md5:d41d8cd9'
-    """
-    kind, _, digest = key.partition(":")
-    return f"{kind}:{digest[:8]}"

@@ -165,15 +165,7 @@ class Retract(_Operation, frozen=True, tag="Retract", kw_only=True):
 
 
 Operation = (
-    PutContext
-    | PutExecution
-    | EndExecution
-    | PutArtifact
-    | PutUse
-    | PutRelation
-    | SetProperty
-    | PutPoints
-    | Retract
+    PutContext | PutExecution | EndExecution | PutArtifact | PutUse | PutRelation | SetProperty | PutPoints | Retract
 )
 
 

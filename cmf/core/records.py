@@ -92,9 +92,18 @@ def header_line(header: Header) -> tuple[bytes, str]:
 def record_line(
     previous: str, sequence: int, at: str, operation: Operation, stamp: Stamp | None = None
 ) -> tuple[bytes, str]:
-    """The line of a record, without its newline, and its sum; `previous` is the sum of the line before."""
+    """The line of a record, without its newline, and its sum; `previous` is the sum of the line before.
+
+    Raises:
+        InvalidValue: it would be longer than MAX_LINE_BYTES.
+    """
     own = b',"stamp":"%s"' % stamp.encode() if stamp else b""
     body = b'{"seq":%d,"at":"%s","op":%s%s' % (sequence, at.encode(), encode(operation), own)
+    if len(body) + TAIL_BYTES > MAX_LINE_BYTES:
+        raise InvalidValue(
+            f"a {type(operation).__name__} of {len(body)} bytes; up to {MAX_LINE_BYTES} can be recorded. "
+            f"Write what is large to a file and record that as an artifact."
+        )
     total = chain(previous, body)
     return b'%s,"sum":"%s"}' % (body, total.encode()), total
 
@@ -105,18 +114,19 @@ def chain(previous: str, body: bytes) -> str:
 
 
 _TAIL = re.compile(rb',"sum":"([0-9a-f]{32})"\}\s*\Z')
-_TAIL_LENGTH = len(',"sum":""}') + 32
+TAIL_BYTES: Final = len(',"sum":""}') + 32
+"""How many bytes of a record's line hold its sum."""
 
 
 def sum_of(line: bytes) -> str | None:
     """The sum that a record's line states, None where it states none."""
-    found = _TAIL.match(line, len(line) - _TAIL_LENGTH) if len(line) > _TAIL_LENGTH else None
+    found = _TAIL.match(line, len(line) - TAIL_BYTES) if len(line) >= TAIL_BYTES else None
     return found[1].decode() if found else None
 
 
 def continues(previous: str, line: bytes) -> bool:
     """Whether a record's line (without its newline) follows the line whose sum is `previous`."""
-    return sum_of(line) == chain(previous, line[:-_TAIL_LENGTH])
+    return sum_of(line) == chain(previous, line[:-TAIL_BYTES])
 
 
 def parse_record(line: bytes) -> Record:

@@ -17,16 +17,18 @@ _LAST = "\x7f"
 
 
 def resolve(store: Store, asked: str) -> str:
-    """The key that `asked` is, or is the only one to begin with.
+    """The key that `asked` is, or is the only one to begin with; else the artifact last used under that path.
 
     Raises:
-        UnknownKey: none begins so.
+        UnknownKey: none begins so, and nothing was used under such a path.
         AmbiguousKey: several do.
     """
     candidates = list(_beginning_with(store, asked))
     if asked in candidates or len(candidates) == 1:
         return asked if asked in candidates else candidates[0]
     if not candidates:
+        if (at_path := store.at_path(asked)) is not None:
+            return at_path
         raise UnknownKey(asked, nearest(store, asked))
     raise AmbiguousKey(asked, tuple(candidates[:SHOWN]))
 

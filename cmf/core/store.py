@@ -22,10 +22,15 @@ ListKind = Literal["artifact", "execution", "pipeline"]
 
 
 class Head(NamedTuple):
-    """How far a segment is in a store: the sequence and sum of its last record (0: only its header)."""
+    """How far a segment is in a store: the sequence and sum of its last record (0: only its header).
+
+    `offset` is the number of the segment's bytes up to and including that record's line, so that whoever
+    writes the segment can go on reading there.
+    """
 
     sequence: int
     sum: str
+    offset: int
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,8 +73,8 @@ class Store(Protocol):
             StoreUnavailable: it could not be done; nothing was kept.
         """
 
-    def heads(self, site: str) -> Mapping[str, int]:
-        """The sequence up to which each segment of a site is in the store."""
+    def heads(self, site: str) -> Mapping[str, Head]:
+        """How far each segment of a site is in the store."""
 
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """Every use behind (`upstream`) or after (`downstream`) the nodes within `max_edges` edges of the roots.

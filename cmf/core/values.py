@@ -16,6 +16,7 @@ import datetime
 import enum
 import math
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ MAX_NAME = 1000
 """The greatest length of a name, in characters."""
 
 _EXACT = 2**53
+_DIGITS = re.compile(r"[1-9][0-9]{15,2500}")
 _TAGS = ("$number", "$object")
 
 
@@ -241,7 +243,7 @@ def _check_tag(text: object, what: str) -> None:
     if text in ("NaN", "Infinity", "-Infinity"):
         return
     digits = text.removeprefix("-") if isinstance(text, str) else ""
-    if digits.isascii() and digits.isdigit() and len(digits) <= MAX_INTEGER_BITS // 3 and digits[0] != "0" and int(digits) >= _EXACT:
+    if _DIGITS.fullmatch(digits) and int(digits) >= _EXACT:
         return
     raise InvalidValue(f"{what}: {{'$number': {text!r}}} is no number that needs a tag")
 

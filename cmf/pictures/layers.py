@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 Pair = tuple[int, int]
 
+_CROWD = 16  # so many ends may stand in one column
+
 
 def back_edges(count: int, edges: Sequence[Pair]) -> frozenset[int]:
     """The indexes of edges that close a cycle in a depth-first walk from the sources; without them no cycle is left."""
@@ -51,7 +53,8 @@ def columns(count: int, edges: Sequence[Pair], least: Sequence[int]) -> list[int
     """The column of each vertex, by the longest path from a source; `edges` hold no cycle.
 
     `least` is the leftmost column a vertex may take: 0 for artifacts and 1 for executions keeps the two in columns
-    of their own. A vertex with more ways out than in then moves right, next to what uses it, which shortens edges.
+    of their own. A vertex with more ways out than in then moves right, next to what uses it, which shortens edges; and
+    where very many have nothing on their far side, some stand aside, in columns of their own.
     """
     into: list[list[int]] = [[] for _ in range(count)]
     out_of: list[list[int]] = [[] for _ in range(count)]
@@ -65,8 +68,21 @@ def columns(count: int, edges: Sequence[Pair], least: Sequence[int]) -> list[int
     for vertex in reversed(order):
         if len(out_of[vertex]) > len(into[vertex]):
             column[vertex] = min(column[after] for after in out_of[vertex]) - 1
+    _stand_aside(column, [vertex for vertex in order if not out_of[vertex]], 2)
+    _stand_aside(column, [vertex for vertex in order if not into[vertex]], -2)
     taken = {old: new for new, old in enumerate(sorted(set(column)))}
     return [taken[old] for old in column]
+
+
+def _stand_aside(column: list[int], ends: list[int], step: int) -> None:
+    crowds: dict[int, list[int]] = {}
+    for vertex in sorted(ends):
+        crowds.setdefault(column[vertex], []).append(vertex)
+    for crowd in crowds.values():
+        # Rows first, so that the order of a crowd reads line by line; three columns, for each one more lets wires pass.
+        abreast = min(3, -(-len(crowd) // _CROWD))
+        for place, vertex in enumerate(crowd):
+            column[vertex] += step * (place % abreast)
 
 
 def _topological(into: list[list[int]], out_of: list[list[int]]) -> list[int]:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from cmf.pictures.layers import back_edges, columns
 from cmf.pictures.settle import Column, settle
 from cmf.pictures.untangle import untangle
 
-ROOMY_CARDS = 300  # up to so many cards a long wire gets room of its own; beyond, it passes behind cards
+ROOMY_CARDS = 400  # up to so many cards a long wire gets room of its own; beyond, it passes behind cards
 _ROOMY_BENDS = 4000
 _BETWEEN_CARDS = 26.0
 _BETWEEN_BENDS = 12.0
-_GAP = 76.0
+_GAP = 56.0
 _PORT = 14.0
 
 Point = tuple[float, float]
@@ -26,9 +27,13 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A rectangle to place, in pixels; `least_column` 1 keeps executions out of the artifacts' columns."""
+    """A rectangle to place, in pixels; `least_column` 1 keeps executions out of the artifacts' columns.
+
+    `name` orders cards that nothing else orders, before `key` does.
+    """
 
     key: str
+    name: str
     width: float
     height: float
     least_column: int = 0
@@ -75,10 +80,10 @@ class Layout:
 
 
 def lay_out(cards: Sequence[Card], links: Sequence[Link]) -> Layout:
-    """Place cards and links. The keys decide every tie, so the order in which cards are given does not matter."""
+    """Place cards and links. Names and keys decide every tie, so the order in which cards are given does not matter."""
     if not cards:
         return Layout({}, (), 0.0, 0.0)
-    return _Plan(sorted(cards, key=lambda card: card.key), links).layout()
+    return _Plan(sorted(cards, key=lambda card: (card.name, card.key)), links).layout()
 
 
 class _Plan:
@@ -101,10 +106,10 @@ class _Plan:
         ranks: list[list[int]] = [[] for _ in range(max(self.column) + 1)]
         for vertex, column in enumerate(self.column):
             ranks[column].append(vertex)
-        sweeps = 24 if len(self.cards) <= ROOMY_CARDS else 4
+        sweeps, rounds = (24, 12) if len(self.cards) <= ROOMY_CARDS else (4, 4)
         ranks = untangle(ranks, self.left, self.right, sweeps=sweeps)
         spaced = [Column(rank, self._apart(rank)) for rank in ranks]
-        height = settle(spaced, self.left, self.right, self._pull)
+        height = settle(spaced, self.left, self.right, self._pull, rounds=rounds)
         top = min(height[vertex] - self._tall(vertex) / 2 for vertex in height)
         self.middle = {vertex: round(place - top, 1) for vertex, place in height.items()}
         self.edges = self._column_edges(ranks)
@@ -138,7 +143,7 @@ class _Plan:
         left: list[list[int]] = [[] for _ in self.column]
         right: list[list[int]] = [[] for _ in self.column]
         for chain in self.chains:
-            for one, other in zip(chain, chain[1:], strict=False):
+            for one, other in pairwise(chain):
                 if one != other:
                     right[one].append(other)
                     left[other].append(one)
@@ -152,7 +157,7 @@ class _Plan:
 
     def _apart(self, rank: Sequence[int]) -> list[float]:
         apart = [0.0]
-        for upper, lower in zip(rank, rank[1:], strict=False):
+        for upper, lower in pairwise(rank):
             bends = self._is_bend(upper) + self._is_bend(lower)
             gap = _BETWEEN_BENDS if bends == 2 else _BETWEEN_CARDS - 6 * bends
             apart.append((self._tall(upper) + self._tall(lower)) / 2 + gap)
@@ -165,7 +170,7 @@ class _Plan:
         """The left and right edge of each column; a gap widens for steep wires and for the labels in it."""
         steep, label = [0.0] * len(ranks), [0.0] * len(ranks)
         for link, chain in zip(self.links, self.chains, strict=True):
-            for one, other in zip(chain, chain[1:], strict=False):
+            for one, other in pairwise(chain):
                 column = self.column[one]
                 steep[column] = max(steep[column], abs(self.middle[one] - self.middle[other]))
             label[self.column[chain[0]]] = max(label[self.column[chain[0]]], link.label)
@@ -174,7 +179,7 @@ class _Plan:
             width = max(self.cards[vertex].width for vertex in rank if not self._is_bend(vertex))
             edges.append((x, x + width))
             wide = label[column] + 48 if label[column] else 0.0
-            x += round(width + max(_GAP + min(110.0, steep[column] / 9), wide))
+            x += round(width + max(_GAP + min(110.0, steep[column] / 10), wide))
         return edges
 
     def _box(self, vertex: int, card: Card) -> Box:

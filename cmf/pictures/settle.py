@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-_ROUNDS = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -21,6 +19,8 @@ def settle(
     left: Sequence[Sequence[int]],
     right: Sequence[Sequence[int]],
     pull: Callable[[int, int], float],
+    *,
+    rounds: int,
 ) -> dict[int, float]:
     """The height of each vertex's centre; `pull(a, b)` says how strongly an edge wants to be level."""
     height = {vertex: place for column in columns for vertex, place in _stacked(column)}
@@ -29,12 +29,12 @@ def settle(
         wishes = [_wish(vertex, sides, height, pull) for vertex in column.vertices]
         height.update(zip(column.vertices, spread(wishes, column.apart), strict=True))
 
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         for column in columns[1:]:
             level(column, [left])
         for column in reversed(columns[:-1]):
             level(column, [right])
-    for _ in range(_ROUNDS // 2):
+    for _ in range(rounds // 2):
         for column in columns:
             level(column, [left, right])
     return height

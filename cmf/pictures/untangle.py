@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from itertools import pairwise
 
 Ranks = list[list[int]]
 Ways = list[list[int]]
@@ -64,7 +65,7 @@ def _mean(numbers: list[float], otherwise: float) -> float:
 def _crossings(ranks: Ranks, right: Ways) -> int:
     """How many pairs of edges cross between neighbouring columns: inversions of the ends, in order of the starts."""
     number = 0
-    for rank, following in zip(ranks, ranks[1:], strict=False):
+    for rank, following in pairwise(ranks):
         place = {vertex: index for index, vertex in enumerate(following)}
         seen: list[int] = []
         for vertex in rank:

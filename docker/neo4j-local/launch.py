@@ -3,7 +3,7 @@
     python docker/neo4j-local/launch.py
 
 It listens on 127.0.0.1 only and asks for no password. Standard library only, so that any Python ≥ 3.11 runs it.
-Ctrl-C or SIGTERM stops Neo4j cleanly and the exit code is 0; anything that goes wrong is one clear line and exit code 1.
+Ctrl-C or SIGTERM stops Neo4j cleanly, with exit code 0; what goes wrong is told in one clear line, with exit code 1.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ STOP_TIMEOUT_SECONDS = 30
 POLL_SECONDS = 0.1
 LAST_LINES = 15
 
-# The flags Neo4j's own package starts its JVM with: without the opens its page cache falls back to slow paths and warns.
+# The flags Neo4j's own package starts its JVM with; without the opens its page cache takes slow paths and warns.
 JVM_FLAGS = (
     "-XX:+UseG1GC",
     "-XX:-OmitStackTraceInFastThrow",
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, leave)
     try:
         launch(options)
-    except LaunchError as exc:
+    except (LaunchError, OSError) as exc:  # an OSError names the file it is about
         print(f"launch.py: {exc}", file=sys.stderr)
         return 1
     return 0
@@ -219,15 +219,13 @@ def said_by(command: Sequence[str]) -> str:
 def fetched_jars() -> Path:
     """Return the folder of jars, fetching it the first time; all homes share it."""
     jars = CACHE / f"neo4j-lib-{version()}"
-    if not jars.is_dir():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with locked(
-            jars.with_name(f"{jars.name}.lock"),
-            busy="another launcher has been fetching it for ten minutes",
-            patience=600,
-        ):
-            if not jars.is_dir():  # another launcher may have fetched it while we waited
-                fetch(jars)
+    if jars.is_dir():
+        return jars
+    CACHE.mkdir(parents=True, exist_ok=True)
+    lock = jars.with_name(f"{jars.name}.lock")
+    with locked(lock, busy="another launcher has been fetching Neo4j for ten minutes: stop it", patience_seconds=600):
+        if not jars.is_dir():  # the other one may have fetched it while we waited
+            fetch(jars)
     return jars
 
 
@@ -257,18 +255,15 @@ def fetch(jars: Path) -> None:
 
 @contextmanager
 def prepared_home(options: Options) -> Iterator[int]:
-    """Make the home ready and hold its lock, so that no second launcher starts on it or empties it under a running Neo4j."""
+    """Make the home ready and hold its lock: no second launcher may start on it, or empty it under a running Neo4j."""
     home = options.home
     lock = home / "launch.lock"
     data = home / "data"
     if options.fresh and data.exists() and not lock.exists():
         raise LaunchError(f"--fresh would delete {data}, which this launcher did not make: give another --home")
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise LaunchError(f"cannot make {home}: {exc.strerror}") from exc
+    home.mkdir(parents=True, exist_ok=True)
     busy = f"another Neo4j is running on {home}: stop it, or give another --home"
-    with locked(lock, busy=busy, patience=5) as held:  # seconds: one that was just killed is still being cleared away
+    with locked(lock, busy=busy, patience_seconds=5) as held:  # a killed one takes a moment to be gone
         if options.fresh:
             shutil.rmtree(data, ignore_errors=True)
         for folder in ("data", "import", "logs", "plugins", "run"):
@@ -277,10 +272,10 @@ def prepared_home(options: Options) -> Iterator[int]:
 
 
 @contextmanager
-def locked(path: Path, *, busy: str, patience: float) -> Iterator[int]:
-    """Hold the lock file at `path` and yield its descriptor; the system frees it when its last holder dies, however it dies."""
+def locked(path: Path, *, busy: str, patience_seconds: float) -> Iterator[int]:
+    """Hold the lock file at `path` and yield its descriptor; the system frees it once its holders are dead, however."""
     with path.open("a") as file:
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + patience_seconds
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -330,7 +325,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Say whether Neo4j could listen there. Address reuse as Java's sockets have it: a closing connection does not count."""
+    """Say whether Neo4j could listen there; as with Java's own sockets, a connection still closing does not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -370,6 +365,9 @@ def java_command(java: str, jars: Path, options: Options, address: Address) -> l
         "dbms.security.allow_csv_import_from_file_urls": "false",
         "dbms.usage_report.enabled": "false",
         "client.allow_telemetry": "false",
+        # After the databases are closed Bolt waits for stragglers, 5 s twice by default: every test run would pay it.
+        "internal.server.bolt.thread_pool_shutdown_wait_time": "100ms",
+        "internal.server.bolt.connection_shutdown_wait_time": "100ms",
     }
     return [
         *(java, "-cp", f"{jars}/*", f"-Xms{options.heap}", f"-Xmx{options.heap}", *JVM_FLAGS),
@@ -383,8 +381,8 @@ def running(command: Sequence[str], home: Path, lock: int) -> Iterator[Neo4j]:
     """Run Neo4j for as long as the block lasts.
 
     It prints to a file: nobody has to drain a pipe, and the lines are there to look at afterwards. It gets a session of
-    its own, since Ctrl-C goes to the whole group of the terminal and Neo4j should be stopped by us, once. It inherits the
-    home's lock, so that the home stays locked until the JVM too is gone.
+    its own, since Ctrl-C goes to the whole group of the terminal and Neo4j should be stopped by us, once. It inherits
+    the home's lock, so that the home stays locked until the JVM too is gone.
     """
     console = home / "logs" / "console.log"
     with console.open("wb") as output:
@@ -405,7 +403,7 @@ def running(command: Sequence[str], home: Path, lock: int) -> Iterator[Neo4j]:
 
 
 def die_with_this_process() -> Callable[[], None] | None:
-    """Return what a child runs before its program, so that the kernel kills it when this process dies, even of `kill -9`.
+    """Return what a child runs before its program so that the kernel kills it when we die, even of `kill -9`.
 
     Nothing here can run after a SIGKILL, so the parent cannot see to it; PR_SET_PDEATHSIG leaves it to the kernel, and
     survives exec. The signal is SIGKILL too, as nobody would be left to follow up on a gentler one; Neo4j recovers from
@@ -446,7 +444,7 @@ def always() -> bool:
 
 
 def parent_watch() -> Callable[[], bool]:
-    """Return a function that says whether the process that started this one still lives: an orphan gets another parent."""
+    """Return a function that says whether the process that started us still lives: an orphan gets another parent."""
     parent = os.getppid()
     return lambda: os.getppid() == parent
 

@@ -1,0 +1,239 @@
+"""The journal of a clone: `.cmf/journal/<segment>.jsonl`, one file a process, only ever appended to.
+
+It is the truth; everything else that a clone knows can be made anew from it. The form of its lines is in
+`cmf.core.records`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from cmf.clock import HybridClock
+from cmf.core.errors import CorruptRecord, JournalUnwritable
+from cmf.core.operations import Operation
+from cmf.core.records import (
+    FORMAT,
+    MAX_LINE_BYTES,
+    TAIL_BYTES,
+    Header,
+    Stamp,
+    chain,
+    continues,
+    header_line,
+    make_stamp,
+    record_line,
+    sum_of,
+)
+from cmf.core.store import Head
+
+SUFFIX = ".jsonl"
+START = Head(-1, "", 0)
+"""Before the header."""
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class Appended(NamedTuple):
+    """What an append wrote: the operations with their stamps, and the heads before and after."""
+
+    stamped: list[tuple[Stamp, Operation]]
+    before: Head
+    after: Head
+
+
+class SegmentWriter:
+    """Appends to one segment, its own; made at the first append. Safe to share between threads.
+
+    A forked child gets a segment of its own at its first append.
+    """
+
+    def __init__(self, folder: Path, site: str, tool: str, clock: HybridClock) -> None:
+        self._folder = folder
+        self._site = site
+        self._tool = tool
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._file: int | None = None
+        self._head = START
+        self._forget()
+
+    def append(self, operations: Sequence[Operation]) -> Appended:
+        """Write operations, in order, and wait until the disk has them.
+
+        Raises:
+            JournalUnwritable: it could not; the journal is as before.
+        """
+        with self._lock:
+            if self._pid != os.getpid():
+                self._forget()
+            before = self._head
+            lines, stamped, after = self._lines(operations)
+            self._write(lines)
+            self._head = after
+            return Appended(stamped, before, after)
+
+    def close(self) -> None:
+        """Let go of the file, so that others may take it for finished."""
+        with self._lock:
+            if self._file is not None and self._pid == os.getpid():
+                os.close(self._file)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._file = None
+        self._head = START
+        self.segment = ulid()
+        self.path = self._folder / (self.segment + SUFFIX)
+
+    def _lines(self, operations: Sequence[Operation]) -> tuple[bytes, list[tuple[Stamp, Operation]], Head]:
+        lines: list[bytes] = []
+        sequence, total = self._head.sequence, self._head.sum
+        if sequence < 0:
+            header = Header(FORMAT, self._site, self.segment, self._tool, self._clock.tick())
+            line, total = header_line(header)
+            lines.append(line)
+            sequence = 0
+        stamped: list[tuple[Stamp, Operation]] = []
+        for operation in operations:
+            sequence += 1
+            at = self._clock.tick()
+            line, total = record_line(total, sequence, at, operation)
+            lines.append(line)
+            stamped.append((make_stamp(at, self.segment, sequence), operation))
+        written = b"".join(line + b"\n" for line in lines)
+        return written, stamped, Head(sequence, total, self._head.offset + len(written))
+
+    def _write(self, lines: bytes) -> None:
+        try:
+            if self._file is None:
+                self._file = self._create()
+            view = memoryview(lines)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fdatasync(self._file)
+        except OSError as exc:
+            self._take_back()
+            raise JournalUnwritable(self.path, exc.strerror or str(exc)) from exc
+
+    def _create(self) -> int:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        # Held as long as this process writes: who cannot take it must not take a torn tail for a crash.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        sync_folder(self._folder)
+        return file
+
+    def _take_back(self) -> None:
+        """Undo a write that failed half-way, so that the next one does not follow half a line."""
+        if self._file is None:
+            return
+        with suppress(OSError):
+            os.ftruncate(self._file, self._head.offset)
+            return
+        # Not even that: leave the torn tail to the next open, and go on in a new segment.
+        self._forget()
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segments in a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(folder / entry.name for entry in os.scandir(folder) if entry.name.endswith(SUFFIX))
+
+
+def cut_torn_tail(path: Path) -> int:
+    """Cut off an unfinished last line that a crash left; → the number of bytes cut, 0 for a sound end.
+
+    A segment that a living process writes is left alone.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size and _ends_line(file.fileno(), size):
+            return 0
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        size = os.fstat(file.fileno()).st_size
+        if size and _ends_line(file.fileno(), size):
+            return 0
+        kept = _last_line_end(file.fileno(), size)
+        if kept == 0:
+            path.unlink()  # not even its header was finished
+        else:
+            os.ftruncate(file.fileno(), kept)
+            os.fsync(file.fileno())
+        return size - kept
+
+
+def read(path: Path, after: Head = START) -> Iterator[tuple[bytes, Head]]:
+    """The finished lines of a segment behind a head, each with the head after it; an unfinished one ends them.
+
+    Raises:
+        CorruptRecord: a line does not follow the one before it.
+    """
+    head = after
+    with path.open("rb") as file:
+        file.seek(head.offset)
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            if not line.endswith(b"\n"):
+                if len(line) > MAX_LINE_BYTES:
+                    raise CorruptRecord(path, head.sequence + 2, f"the line is longer than {MAX_LINE_BYTES} bytes")
+                return
+            body = line[:-1]
+            if head.sequence < 0:
+                total: str | None = chain("", body)
+            else:
+                total = sum_of(body) if continues(head.sum, body) else None
+            if total is None:
+                raise CorruptRecord(path, head.sequence + 2, "its sum does not continue the chain")
+            head = Head(head.sequence + 1, total, head.offset + len(line))
+            yield body, head
+
+
+def ulid() -> str:
+    """A name that is unique and sorts by its time of birth (26 characters, Crockford's base 32)."""
+    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def sum_before(path: Path, offset: int) -> str | None:
+    """The sum of the record whose line ends at an offset, None where no record's line does."""
+    with path.open("rb") as file:
+        tail = os.pread(file.fileno(), TAIL_BYTES + 1, max(0, offset - TAIL_BYTES - 1))
+    return sum_of(tail[:-1]) if tail.endswith(b"\n") else None
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _ends_line(file: int, size: int) -> bool:
+    return os.pread(file, 1, size - 1) == b"\n"
+
+
+def _last_line_end(file: int, size: int) -> int:
+    """The offset behind the last newline."""
+    end = size
+    while end:
+        start = max(0, end - (1 << 20))
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

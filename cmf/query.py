@@ -1,0 +1,184 @@
+"""Questions: `cmf.query()` asks the clone's own view, `cmf.query(URL)` a server; the same class, the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from cmf.core import lineage as rules
+from cmf.core.errors import FileProblem, UnknownKey
+from cmf.core.lineage import DEFAULT_LIMIT, Question
+from cmf.core.model import Direction, Lineage, Node, NodeDetail, Page, Stats
+from cmf.core.resolve import resolve
+from cmf.core.store import Filters, ListKind, Store
+from cmf.versioning.dvc import content
+
+USES_SHOWN = 1_000
+PAGE = 500
+
+
+class Source(Protocol):
+    """Where answers come from: a store here, or a server."""
+
+    def resolve(self, asked: str) -> str:
+        """The key that a prefix or a recorded path stands for."""
+
+    def lineage(self, question: Question) -> Lineage:
+        """The answer to a lineage question."""
+
+    def detail(self, key: str, limit: int) -> NodeDetail:
+        """One node, whole."""
+
+    def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
+        """A page of a list."""
+
+    def stats(self) -> Stats:
+        """How much there is."""
+
+
+class StoreSource:
+    """Answers from a store in this process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def resolve(self, asked: str) -> str:
+        """See the port."""
+        return resolve(self._store, asked)
+
+    def lineage(self, question: Question) -> Lineage:
+        """See the port."""
+        return rules.lineage(self._store, question)
+
+    def detail(self, key: str, limit: int) -> NodeDetail:
+        """See the port."""
+        found = self._store.detail(key, limit)
+        if found is None:
+            raise UnknownKey(key)
+        return found
+
+    def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
+        """See the port."""
+        return self._store.list_nodes(kind, filters, limit, cursor)
+
+    def stats(self) -> Stats:
+        """See the port."""
+        return self._store.stats()
+
+
+class Query:
+    """Questions to one source. Keys may be abbreviated; a path stands for the content recorded under it."""
+
+    def __init__(self, source: Source, root: Path | None = None) -> None:
+        self._source = source
+        self._root = root
+
+    def key(self, asked: str) -> str:
+        """The key of what a person names: a file's content if that is recorded, a key's prefix, a recorded path.
+
+        Raises:
+            UnknownKey, AmbiguousKey
+        """
+        if (found := self._key_of_file(asked)) is not None:
+            return found
+        try:
+            return self._source.resolve(asked)
+        except UnknownKey:
+            if (recorded := self._recorded_path(asked)) in (None, asked):
+                raise
+            return self._source.resolve(str(recorded))
+
+    def lineage(
+        self,
+        asked: str,
+        direction: Direction = "both",
+        depth: int | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        include_retracted: bool = False,
+    ) -> Lineage:
+        """Where something comes from (`upstream`), what it touched (`downstream`), or both.
+
+        `depth` is in hops, each of which crosses one execution. The answer says whether it is `complete`; at
+        most `limit` nodes are in it, nearest first.
+
+        Raises:
+            UnknownKey, AmbiguousKey, BadQuestion
+        """
+        question = Question(
+            keys=(self.key(asked),),
+            direction=direction,
+            depth=depth,
+            limit=limit,
+            include_retracted=include_retracted,
+        )
+        return self._source.lineage(question)
+
+    def show(self, asked: str, uses: int = USES_SHOWN) -> NodeDetail:
+        """One artifact or execution, whole, with up to `uses` of its uses."""
+        return self._source.detail(self.key(asked), uses)
+
+    def artifacts(self, filters: Filters | None = None) -> Iterator[Node]:
+        """The artifacts, newest first."""
+        return self._all("artifact", filters)
+
+    def executions(self, filters: Filters | None = None) -> Iterator[Node]:
+        """The executions, newest first."""
+        return self._all("execution", filters)
+
+    def pipelines(self, filters: Filters | None = None) -> Iterator[Node]:
+        """The pipelines, by name."""
+        return self._all("pipeline", filters)
+
+    def stats(self) -> Stats:
+        """How much the source holds."""
+        return self._source.stats()
+
+    def _all(self, kind: ListKind, filters: Filters | None) -> Iterator[Node]:
+        cursor: str | None = None
+        while True:
+            page = self._source.list_nodes(kind, filters or Filters(), PAGE, cursor)
+            yield from page.items
+            cursor = page.next
+            if cursor is None:
+                return
+
+    def _key_of_file(self, asked: str) -> str | None:
+        """The key of the content that is at this path now, when it is recorded."""
+        if ":" in asked or not Path(asked).exists():
+            return None
+        try:
+            return self._source.resolve(content(Path(asked)).key)
+        except (FileProblem, UnknownKey):
+            return None
+
+    def _recorded_path(self, asked: str) -> str | None:
+        """A path as it is recorded: from the clone's root."""
+        if self._root is None:
+            return None
+        whole = Path.cwd() / asked
+        return whole.relative_to(self._root).as_posix() if whole.is_relative_to(self._root) else None
+
+
+def query(url: str | None = None, *, token: str | None = None) -> Query:
+    """Ask the clone that the current folder lies in, or the server at `url`.
+
+    Raises:
+        NotARepository: no `url`, and the folder lies in no clone.
+    """
+    from cmf.repository import Repository
+
+    if url is not None:
+        from cmf import settings
+        from cmf.remote import Remote
+
+        return Query(Remote(url, token or settings.load(Path(".cmf/config.toml")).token), _root())
+    repository = Repository.find(Path.cwd())
+    return Query(StoreSource(repository.view), repository.root)
+
+
+def _root() -> Path | None:
+    """The root of the clone that the current folder lies in, if it lies in one."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".cmf").is_dir()), None)

@@ -1,0 +1,238 @@
+"""A clone: the folder `.cmf` with its journal (the truth) and its view (a SQLite store made from it).
+
+.cmf/config.toml           settings
+.cmf/site                  the clone's id
+.cmf/journal/*.jsonl       what was recorded here; never changed, only appended to
+.cmf/journal/pulled/       what was pulled; never pushed back
+.cmf/view.db               everything above as a graph; `rebuild` makes it anew
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from cmf import __version__, journal, pulled, settings
+from cmf.clock import HybridClock
+from cmf.core import chunks
+from cmf.core.delta import fold
+from cmf.core.errors import BadRecord, ChainBroken, CorruptRecord, JournalUnwritable, NotARepository, StoreUnavailable
+from cmf.core.operations import Operation
+from cmf.core.store import Head, Transaction
+from cmf.journal import Appended, SegmentWriter
+from cmf.stores.sqlite import SqliteStore
+
+FOLDER = ".cmf"
+PULLED = pulled.SITE
+"""The site under which pulled segments stand in the view."""
+
+CHUNK_RECORDS = 5_000
+"""How many records go into one transaction, and into one request of a push."""
+
+Progress = Callable[[int], None]
+"""Told how many bytes of journal were dealt with since the last time."""
+
+
+class JournalWarning(UserWarning):
+    """A torn last line was cut off: a process was killed, or the machine lost power, within a call."""
+
+
+class Segment(NamedTuple):
+    """One file of the journal, and the site under which it stands in the view."""
+
+    site: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The segment's name."""
+        return self.path.name.removesuffix(journal.SUFFIX)
+
+
+class Repository:
+    """A clone. Opening it brings its view up to date with its journal, whatever happened before."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / FOLDER
+        self.site = _site(self.folder)
+        self.settings = settings.load(self.folder / "config.toml")
+        self.view = SqliteStore(self.folder / "view.db", durable=False)
+        self.catch_up()
+        self.clock = HybridClock(self.view.greatest_time())
+        self._writer = SegmentWriter(self.folder / "journal", self.site, f"cmf {__version__}", self.clock)
+
+    @classmethod
+    def find(cls, start: Path) -> Repository:
+        """The clone that a folder lies in.
+
+        Raises:
+            NotARepository: it lies in none.
+        """
+        for folder in (start.resolve(), *start.resolve().parents):
+            if (folder / FOLDER).is_dir():
+                return cls(folder)
+        raise NotARepository(start)
+
+    @classmethod
+    def create(cls, root: Path) -> Repository:
+        """The clone with this root, made if it is not one yet."""
+        folder = root / FOLDER
+        try:
+            (folder / "journal" / PULLED).mkdir(parents=True, exist_ok=True)
+            # The folder is each clone's own: git does not see it, and no ignore file of the user's is touched.
+            (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        except OSError as exc:
+            raise JournalUnwritable(folder, exc.strerror or str(exc)) from exc
+        return cls(root)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """What was recorded here."""
+        return [Segment(self.site, path) for path in journal.segments(self.folder / "journal")]
+
+    @property
+    def pulled_segments(self) -> list[Segment]:
+        """What was pulled."""
+        return [Segment(PULLED, path) for path in journal.segments(self.folder / "journal" / PULLED)]
+
+    def record(self, operations: Sequence[Operation]) -> None:
+        """Append operations to the journal, wait for the disk, then show them in the view.
+
+        Raises:
+            JournalUnwritable: nothing was recorded.
+        """
+        appended = self._writer.append(operations)
+        self._show(appended)
+
+    def catch_up(self, progress: Progress | None = None) -> None:
+        """Bring the view up to date with the journal.
+
+        Raises:
+            CorruptRecord: a line is damaged; everything before it is in the view.
+        """
+        heads = {site: self.view.heads(site) for site in (self.site, PULLED)}
+        for segment in (*self.segments, *self.pulled_segments):
+            head = heads[segment.site].get(segment.name, journal.START)
+            if self._has_more(segment, head):
+                self._take(segment, head, progress)
+
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """Make the view anew from the journal."""
+        self.view.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.view.path}{suffix}").unlink(missing_ok=True)
+        self.view = SqliteStore(self.view.path, durable=False)
+        self.catch_up(progress)
+
+    def check(self, progress: Progress | None = None) -> Iterator[CorruptRecord]:
+        """Read every line of the journal; → the damage that was found, a segment at a time."""
+        for segment in (*self.segments, *self.pulled_segments):
+            try:
+                for lines, head in _batches(segment.path, journal.START):
+                    _parse(segment, lines, head)
+                    if progress:
+                        progress(sum(len(line) + 1 for line in lines))
+            except CorruptRecord as exc:
+                yield exc
+
+    def close(self) -> None:
+        """Finish the segment and let go of the view."""
+        self._writer.close()
+        self.view.close()
+
+    def _show(self, appended: Appended) -> None:
+        delta = fold(appended.stamped)
+        name, before = self._writer.segment, appended.before
+
+        def work(transaction: Transaction) -> bool:
+            known = transaction.head(self.site, name)
+            if (known.sequence if known else 0) != max(0, before.sequence):
+                return False
+            transaction.merge(delta)
+            transaction.advance(self.site, name, appended.after)
+            return True
+
+        try:
+            shown = self.view.write(work)
+        except StoreUnavailable as exc:
+            # The journal has it, which is what counts; the next call or the next open catches up.
+            warnings.warn(f"recorded, but not yet shown in the view: {exc}", JournalWarning, stacklevel=4)
+            return
+        if not shown:  # another process has caught up in between, or an earlier call was not shown
+            self.catch_up()
+
+    def _has_more(self, segment: Segment, head: Head) -> bool:
+        size = segment.path.stat().st_size
+        if size == head.offset and size:
+            return False
+        if cut := journal.cut_torn_tail(segment.path):
+            warnings.warn(
+                f"{segment.path}: cut off {cut} bytes of a last line that was never finished "
+                f"(a process was killed within a call); nothing else was lost",
+                JournalWarning,
+                stacklevel=4,
+            )
+        return segment.path.exists() and segment.path.stat().st_size != head.offset
+
+    def _take(self, segment: Segment, head: Head, progress: Progress | None) -> None:
+        for lines, first in _batches(segment.path, head):
+            chunk = _parse(segment, lines, first)
+            self.view.write(lambda transaction, chunk=chunk: chunks.merge(transaction, chunk))  # type: ignore[misc]
+            if progress:
+                progress(sum(len(line) + 1 for line in lines))
+
+
+def _batches(path: Path, head: Head) -> Iterator[tuple[list[bytes], Head]]:
+    """The lines behind a head in batches, each with the head before it.
+
+    Raises:
+        CorruptRecord: a damaged line, after the batch of all before it.
+    """
+    lines = journal.read(path, head)
+    while True:
+        first, damage = head, None
+        batch: list[bytes] = []
+        try:
+            for line, after in islice(lines, CHUNK_RECORDS):
+                batch.append(line)
+                head = after
+        except CorruptRecord as exc:
+            damage = exc
+        if batch:
+            yield batch, first
+        if damage:
+            raise damage
+        if not batch:
+            return
+
+
+def _parse(segment: Segment, lines: list[bytes], head: Head) -> chunks.Chunk:
+    try:
+        return chunks.parse(segment.site, segment.name, lines)
+    except BadRecord as exc:
+        raise CorruptRecord(segment.path, head.sequence + 1 + exc.line, str(exc)) from exc
+    except ChainBroken as exc:
+        raise CorruptRecord(segment.path, exc.sequence + 1, str(exc)) from exc
+
+
+def _site(folder: Path) -> str:
+    """The clone's id, made at the first use; two processes that make it at once agree."""
+    file = folder / "site"
+    try:
+        if not file.exists():
+            draft = folder / f"site.{os.getpid()}"
+            draft.write_text(journal.ulid() + "\n", encoding="utf-8")
+            try:
+                os.link(draft, file)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise JournalUnwritable(file, exc.strerror or str(exc)) from exc

@@ -1,0 +1,74 @@
+"""The settings of a clone: arguments, then environment, then `.cmf/config.toml`, then defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from cmf.core.errors import SettingsProblem
+
+Versioning = Literal["git", "none"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One value for a whole program."""
+
+    server: str | None = None
+    """The server's address for push, pull and remote queries (`CMF_SERVER`)."""
+    token: str | None = None
+    """What a server that wants one is shown (`CMF_TOKEN`, or the file that `CMF_TOKEN_FILE` names; never this file)."""
+    project: str | None = None
+    """The project's name, where the git remote or the folder's name will not do (`CMF_PROJECT`)."""
+    namespace: str | None = None
+    """Keeps pipelines of one name apart: equal names in different namespaces are different (`CMF_NAMESPACE`)."""
+    versioning: Versioning = "git"
+    """`git` records the code's commit with each execution, `none` does not (`CMF_VERSIONING`)."""
+
+
+def load(file: Path, **arguments: str | None) -> Settings:
+    """The settings in force for the clone whose file this is; arguments that are None do not count.
+
+    Raises:
+        SettingsProblem: the file or a value is malformed.
+    """
+    values = {**_from_file(file), **_from_environment(), **{k: v for k, v in arguments.items() if v is not None}}
+    try:
+        return msgspec.convert(values, Settings)
+    except msgspec.ValidationError as exc:
+        raise SettingsProblem(f"{file} and the environment's CMF_*: {exc}") from exc
+
+
+def save(file: Path, **changes: str) -> None:
+    """Write settings into a clone's file, beside those that are there."""
+    values = {**_from_file(file), **changes}
+    lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in sorted(values.items())]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _from_file(file: Path) -> dict[str, object]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise SettingsProblem(f"{file}: {exc}") from exc
+    if "token" in values:
+        raise SettingsProblem(f"{file}: a token does not belong here; set CMF_TOKEN or CMF_TOKEN_FILE")
+    return values
+
+
+def _from_environment() -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name in Settings.__struct_fields__:
+        if value := os.environ.get(f"CMF_{name.upper()}"):
+            found[name] = value
+    if (file := os.environ.get("CMF_TOKEN_FILE")) and "token" not in found:
+        try:
+            found["token"] = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as exc:
+            raise SettingsProblem(f"CMF_TOKEN_FILE: {file}: {exc.strerror}") from exc
+    return found

@@ -1,0 +1,246 @@
+"""The store in memory, on networkx: the specification that the other stores are held against.
+
+Its graph is one delta; everything it answers is read off that in the plainest way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeVar
+
+import networkx as nx
+
+from cmf.clock import now
+from cmf.core import answers
+from cmf.core.delta import Delta, ExecutionFact
+from cmf.core.identity import kind_of
+from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Pipeline, Stats
+from cmf.core.operations import NamedIdentity, RunIdentity
+from cmf.core.paging import after_cursor, cursor_of
+from cmf.core.store import Filters, Head, ListKind, Step, Transaction
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """Everything in one delta."""
+
+    def __init__(self) -> None:
+        self._delta = Delta()
+        self._heads: dict[tuple[str, str], Head] = {}
+        self._recorded: dict[str, str] = {}
+        self._last_merge: str | None = None
+        self._lock = threading.RLock()
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Keep what `work` did once it returned; see the port."""
+        with self._lock:
+            transaction = _MemoryTransaction(self._heads)
+            result = work(transaction)
+            self._delta.join(transaction.delta)
+            self._heads.update(transaction.heads)
+            self._last_merge = now()
+            for key in self._delta.keys() - self._recorded.keys():
+                self._recorded[key] = self._last_merge
+            return result
+
+    def heads(self, site: str) -> Mapping[str, Head]:
+        """See the port."""
+        return {segment: head for (of, segment), head in self._heads.items() if of == site}
+
+    def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
+        """See the port."""
+        graph = self._graph(include_retracted)
+        walked = graph.reverse(copy=False) if step == "upstream" else graph
+        reached: set[str] = set()
+        for root in roots:
+            if root in walked:
+                reached.update(nx.single_source_shortest_path_length(walked, root, cutoff=max_edges))
+        return [answers.bare_edge(key, self._delta.uses[key]) for _, _, key in walked.edges(reached, keys=True)]
+
+    def nodes(self, keys: Iterable[str]) -> list[Node]:
+        """See the port."""
+        known = [key for key in keys if key in self._recorded and kind_of(key) != "use"]
+        return list(answers.nodes(self._delta, known, self._recorded))
+
+    def detail(self, key: str, limit: int) -> NodeDetail | None:
+        """See the port."""
+        found = self.nodes([key])
+        if not found:
+            return None
+        uses = sorted(
+            (use for use, fact in self._delta.uses.items() if key in (fact.artifact, fact.execution)),
+            key=lambda use: (self._delta.uses[use].direction, self._delta.uses[use].path, use),
+        )
+        related = {r: first for r, first in self._delta.relations.items() if key in (r.source, r.target)}
+        return NodeDetail(
+            node=found[0],
+            uses=tuple(answers.edges(self._delta, uses[:limit])),
+            uses_total=len(uses),
+            relations=answers.relations(Delta(relations=related)),
+        )
+
+    def keys(self, first: str, last: str, limit: int) -> list[str]:
+        """See the port."""
+        return [key for key in self.all_keys() if first <= key < last][:limit]
+
+    def at_path(self, path: str) -> str | None:
+        """See the port."""
+        uses = [(use.first, use.artifact) for use in self._delta.uses.values() if use.path == path]
+        return max(uses)[1] if uses else None
+
+    def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
+        """See the port."""
+        listed = [node for node in self.nodes(self._told(kind)) if self._passes(node, filters)]
+        listed.sort(key=_order, reverse=kind != "pipeline")
+        rest = after_cursor(listed, cursor, _order, descending=kind != "pipeline")
+        page = rest[:limit]
+        more = len(rest) > limit
+        return Page(items=tuple(page), next=cursor_of(_order(page[-1])) if more else None, total=len(listed))
+
+    def members(self, projects: Collection[tuple[str, str | None]], pipelines: Collection[str]) -> list[str]:
+        """See the port."""
+        return sorted(
+            key
+            for key, fact in self._delta.executions.items()
+            if _of_pipeline(fact, pipelines) or any(_of_project(fact, project, branch) for project, branch in projects)
+        )
+
+    def state(self, keys: Collection[str] | None = None) -> Delta:
+        """See the port."""
+        copy = Delta()
+        copy.join(self._delta)
+        return copy if keys is None else _restricted(copy, set(keys))
+
+    def all_keys(self) -> Iterable[str]:
+        """See the port."""
+        return sorted(key for key in self._recorded if kind_of(key) != "use")
+
+    def stats(self) -> Stats:
+        """See the port."""
+        of = self._delta
+        kinds = {"artifact": len(of.artifacts), "execution": len(of.executions), "use": len(of.uses)}
+        contexts = Counter(fact.operation.kind for fact in of.contexts.values())
+        types = Counter(name for fact in of.artifacts.values() for name in fact.types)
+        return Stats(
+            kinds=kinds | {"pipeline": contexts["pipeline"], "stage": contexts["stage"]},
+            types=dict(sorted(types.items())),
+            sites=len({site for site, _ in self._heads}),
+            last_merge=self._last_merge,
+        )
+
+    def check(self) -> None:
+        """Always there."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _graph(self, include_retracted: bool) -> nx.MultiDiGraph:
+        graph = nx.MultiDiGraph()
+        graph.add_nodes_from(key for key in self.all_keys() if include_retracted or not self._is_retracted(key))
+        for key, use in self._delta.uses.items():
+            if include_retracted or not any(map(self._is_retracted, (key, use.artifact, use.execution))):
+                edge = answers.bare_edge(key, use)
+                graph.add_edge(edge.source, edge.target, key)
+        return graph
+
+    def _is_retracted(self, key: str) -> bool:
+        retraction = self._delta.retractions.get(key)
+        return retraction is not None and retraction.value is not None
+
+    def _told(self, kind: ListKind) -> Iterable[str]:
+        if kind == "artifact":
+            return self._delta.artifacts
+        if kind == "execution":
+            return self._delta.executions
+        return [key for key, fact in self._delta.contexts.items() if fact.operation.kind == "pipeline"]
+
+    def _passes(self, node: Node, filters: Filters) -> bool:
+        if filters.q is not None and not _matches(node, filters.q):
+            return False
+        if filters.name not in (None, node.name):
+            return False
+        match node:
+            case Artifact():
+                return filters.status is None and filters.type in (None, *node.types) and self._used(node.key, filters)
+            case Execution():
+                return (
+                    filters.type in (None, node.type)
+                    and filters.status in (None, node.status)
+                    and filters.pipeline in (None, node.pipeline)
+                    and filters.stage in (None, node.stage)
+                    and filters.project in (None, node.project)
+                )
+            case _:
+                return not any((filters.type, filters.stage, filters.project, filters.status, filters.pipeline))
+
+    def _used(self, artifact: str, filters: Filters) -> bool:
+        """Whether an execution of that pipeline, stage and project uses the artifact."""
+        narrowed = Filters(pipeline=filters.pipeline, stage=filters.stage, project=filters.project)
+        if narrowed == Filters():
+            return True
+        users = {use.execution for use in self._delta.uses.values() if use.artifact == artifact}
+        return any(self._passes(node, narrowed) for node in self.nodes(users))
+
+
+class _MemoryTransaction:
+    def __init__(self, heads: Mapping[tuple[str, str], Head]) -> None:
+        self._known = heads
+        self.heads: dict[tuple[str, str], Head] = {}
+        self.delta = Delta()
+
+    def head(self, site: str, segment: str) -> Head | None:
+        return self.heads.get((site, segment)) or self._known.get((site, segment))
+
+    def advance(self, site: str, segment: str, head: Head) -> None:
+        self.heads[site, segment] = head
+
+    def merge(self, delta: Delta) -> None:
+        self.delta.join(delta)
+
+
+def _order(node: Node) -> tuple[str, str]:
+    match node:
+        case Execution():
+            return node.started_at or "", node.key
+        case Artifact():
+            return node.first_seen or "", node.key
+        case Pipeline():
+            return node.name, node.key
+        case _:
+            return "", node.key
+
+
+def _matches(node: Node, q: str) -> bool:
+    return q.lower() in node.name.lower() or node.key.partition(":")[2].startswith(q) or node.key.startswith(q)
+
+
+def _of_pipeline(fact: ExecutionFact, pipelines: Collection[str]) -> bool:
+    return isinstance(fact.identity, RunIdentity | NamedIdentity) and fact.identity.pipeline in pipelines
+
+
+def _of_project(fact: ExecutionFact, project: str, branch: str | None) -> bool:
+    of = fact.identity
+    return isinstance(of, RunIdentity) and of.project == project and branch in (None, of.branch)
+
+
+def _restricted(of: Delta, keys: set[str]) -> Delta:
+    """The part of a delta that belongs to these nodes; see `Store.state`."""
+    uses = {key: use for key, use in of.uses.items() if use.execution in keys}
+    named = keys | uses.keys()
+    return Delta(
+        contexts={k: v for k, v in of.contexts.items() if k in keys},
+        executions={k: v for k, v in of.executions.items() if k in keys},
+        artifacts={k: v for k, v in of.artifacts.items() if k in keys},
+        uses=uses,
+        relations={k: v for k, v in of.relations.items() if k.source in keys},
+        endings={k: v for k, v in of.endings.items() if k in keys},
+        starts_told={k: v for k, v in of.starts_told.items() if k in keys},
+        commits={k: v for k, v in of.commits.items() if k in named},
+        urls={k: v for k, v in of.urls.items() if k in named},
+        properties={k: v for k, v in of.properties.items() if k[0] in named},
+        retractions={k: v for k, v in of.retractions.items() if k in named},
+        points={k: v for k, v in of.points.items() if k[0] in keys},
+    )

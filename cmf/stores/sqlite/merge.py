@@ -1,0 +1,108 @@
+"""Joining a delta into a SQLite store: rows for `sql/merge.sql`, a table at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from cmf.core.delta import Delta, ExecutionFact, Register
+from cmf.core.operations import ForeignIdentity, NamedIdentity, RunIdentity
+from cmf.core.records import Stamp, time_of
+from cmf.core.values import encode
+from cmf.stores.sqlite.statements import statements
+
+_MERGE = statements("merge")
+Rows = Iterator[tuple[Any, ...]]
+
+
+def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str) -> None:
+    """Join a delta into the tables, inside the caller's transaction."""
+    ids = _entities(db, delta, recorded_at)
+    tables: dict[str, Rows] = {
+        "context": _contexts(delta, ids),
+        "execution": _executions(delta, ids),
+        "artifact": _artifacts(delta, ids),
+        "artifact_type": ((ids[key], name) for key, fact in delta.artifacts.items() for name in fact.types),
+        "use": _uses(delta, ids),
+        "ending": _endings(delta, ids),
+        "told_start": ((ids[key],) for key in _may_lack_a_start(delta)),
+        "property": ((ids[key], name, r.stamp, r.order.decode()) for (key, name), r in delta.properties.items()),
+        "retraction": (
+            (ids[key], r.stamp, r.order.decode(), r.value, recorded_at) for key, r in delta.retractions.items()
+        ),
+        "relation": ((r.kind, ids[r.source], ids[r.target], first) for r, first in delta.relations.items()),
+        "points": (
+            (ids[key], series, chunk, r.stamp, r.order.decode()) for (key, series, chunk), r in delta.points.items()
+        ),
+    }
+    for name, rows in tables.items():
+        db.executemany(_MERGE[name], rows)
+    db.execute(_MERGE["progress"], (recorded_at, _greatest_time(delta)))
+
+
+def _entities(db: sqlite3.Connection, delta: Delta, recorded_at: str) -> dict[str, int]:
+    # In the order of the keys, so that the index is written page by page.
+    keys = sorted(delta.keys() | delta.uses.keys())
+    db.executemany(_MERGE["entity"], ((key, recorded_at) for key in keys))
+    return dict(db.execute(_MERGE["ids"], (encode(keys).decode(),)))
+
+
+def _contexts(delta: Delta, ids: dict[str, int]) -> Rows:
+    for key, fact in delta.contexts.items():
+        of = fact.operation
+        yield ids[key], fact.first, of.kind, of.name, ids[of.parent] if of.parent else None, of.namespace
+
+
+def _executions(delta: Delta, ids: dict[str, int]) -> Rows:
+    for key, fact in delta.executions.items():
+        yield ids[key], fact.first, *_listed(fact), encode(fact.identity).decode()
+
+
+def _listed(fact: ExecutionFact) -> tuple[Any, ...]:
+    """What lists are narrowed and sorted by: name, pipeline, stage, type, project, branch, start."""
+    match fact.identity:
+        case RunIdentity() as run:
+            return run.stage, run.pipeline, run.stage, run.type, run.project, run.branch, run.started_at
+        case NamedIdentity() as named:
+            return named.name, named.pipeline, named.stage, named.stage, None, None, ""
+        case ForeignIdentity() as foreign:
+            return foreign.run, None, None, foreign.source, None, None, ""
+
+
+def _artifacts(delta: Delta, ids: dict[str, int]) -> Rows:
+    for key, fact in delta.artifacts.items():
+        record = encode(fact.record).decode() if fact.record else None
+        yield ids[key], fact.first, fact.name, fact.size_bytes, record
+
+
+def _uses(delta: Delta, ids: dict[str, int]) -> Rows:
+    for key, use in delta.uses.items():
+        execution, artifact = ids[use.execution], ids[use.artifact]
+        ends = (artifact, execution) if use.direction == "input" else (execution, artifact)
+        commit, url = delta.commits.get(key), delta.urls.get(key)
+        yield ids[key], use.first, *ends, use.direction, use.path, *_register(commit), *_register(url)
+
+
+def _register(register: Register[str] | None) -> tuple[str | None, str | None]:
+    return (register.stamp, register.order.decode()) if register else (None, None)
+
+
+def _endings(delta: Delta, ids: dict[str, int]) -> Rows:
+    for key, r in delta.endings.items():
+        yield ids[key], r.stamp, r.order.decode(), r.value.status, delta.starts_told.get(key)
+
+
+def _may_lack_a_start(delta: Delta) -> set[str]:
+    unstarted = {key for key, fact in delta.executions.items() if not isinstance(fact.identity, RunIdentity)}
+    return unstarted | delta.starts_told.keys()
+
+
+def _greatest_time(delta: Delta) -> str:
+    """The greatest time of a statement in it."""
+    stamps: set[Stamp] = set(delta.relations.values())
+    for facts in (delta.contexts, delta.executions, delta.artifacts, delta.uses):
+        stamps.update(fact.first for fact in facts.values())
+    for registers in (delta.endings, delta.commits, delta.urls, delta.properties, delta.retractions, delta.points):
+        stamps.update(register.stamp for register in registers.values())
+    return time_of(max(stamps, default=""))

@@ -1,0 +1,85 @@
+-- Joining a delta into the store; see cmf/core/delta.py for what each fact's join is.
+
+-- name: entity
+INSERT OR IGNORE INTO entity (key, recorded_at) VALUES (?, ?);
+
+-- name: ids
+SELECT key, id FROM entity WHERE key IN (SELECT value FROM json_each(?));
+
+-- name: context
+INSERT INTO context (id, first, kind, name, parent, namespace) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET first = excluded.first WHERE excluded.first < first;
+
+-- name: execution
+INSERT INTO execution (id, first, name, pipeline, stage, type, project, branch, started_at, identity)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET first = excluded.first WHERE excluded.first < first;
+
+-- name: artifact
+INSERT INTO artifact (id, first, name, size_bytes, record) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    name = CASE WHEN (excluded.first, excluded.name) < (first, name) THEN excluded.name ELSE name END,
+    first = min(first, excluded.first),
+    size_bytes = max(coalesce(size_bytes, excluded.size_bytes), coalesce(excluded.size_bytes, size_bytes)),
+    record = coalesce(record, excluded.record);
+
+-- name: artifact_type
+INSERT OR IGNORE INTO artifact_type (artifact, type) VALUES (?, ?);
+
+-- name: use
+INSERT INTO use (id, first, source, target, kind, path, commit_stamp, commit_body, url_stamp, url_body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    first = min(first, excluded.first),
+    commit_body = CASE WHEN excluded.commit_stamp IS NOT NULL AND (commit_stamp IS NULL OR
+        (excluded.commit_stamp, excluded.commit_body) > (commit_stamp, commit_body))
+        THEN excluded.commit_body ELSE commit_body END,
+    commit_stamp = max(coalesce(commit_stamp, excluded.commit_stamp), coalesce(excluded.commit_stamp, commit_stamp)),
+    url_body = CASE WHEN excluded.url_stamp IS NOT NULL AND (url_stamp IS NULL OR
+        (excluded.url_stamp, excluded.url_body) > (url_stamp, url_body))
+        THEN excluded.url_body ELSE url_body END,
+    url_stamp = max(coalesce(url_stamp, excluded.url_stamp), coalesce(excluded.url_stamp, url_stamp));
+
+-- name: ending
+INSERT INTO ending (execution, stamp, body, status, started_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (execution) DO UPDATE SET
+    body = CASE WHEN (excluded.stamp, excluded.body) > (stamp, body) THEN excluded.body ELSE body END,
+    status = CASE WHEN (excluded.stamp, excluded.body) > (stamp, body) THEN excluded.status ELSE status END,
+    stamp = max(stamp, excluded.stamp),
+    started_at = min(coalesce(started_at, excluded.started_at), coalesce(excluded.started_at, started_at));
+
+-- name: told_start
+-- A run that names no start of its own is listed under the one that its end told.
+UPDATE execution SET started_at = coalesce((SELECT started_at FROM ending WHERE execution = execution.id), '')
+WHERE id = ? AND identity NOT LIKE '{"rule":"run/%';
+
+-- name: property
+INSERT INTO property (entity, name, stamp, value) VALUES (?, ?, ?, ?)
+ON CONFLICT (entity, name) DO UPDATE SET stamp = excluded.stamp, value = excluded.value
+WHERE (excluded.stamp, excluded.value) > (stamp, value);
+
+-- name: retraction
+INSERT INTO retraction (entity, stamp, body, reason, recorded_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (entity) DO UPDATE SET
+    stamp = excluded.stamp, body = excluded.body, reason = excluded.reason, recorded_at = excluded.recorded_at
+WHERE (excluded.stamp, excluded.body) > (stamp, body);
+
+-- name: relation
+INSERT INTO relation (kind, source, target, first) VALUES (?, ?, ?, ?)
+ON CONFLICT (source, kind, target) DO UPDATE SET first = excluded.first WHERE excluded.first < first;
+
+-- name: points
+INSERT INTO points (execution, series, chunk, stamp, rows) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (execution, series, chunk) DO UPDATE SET stamp = excluded.stamp, rows = excluded.rows
+WHERE (excluded.stamp, excluded.rows) > (stamp, rows);
+
+-- name: head
+SELECT sequence, sum, offset FROM segment WHERE site = ? AND segment = ?;
+
+-- name: advance
+INSERT INTO segment (site, segment, sequence, sum, offset) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (site, segment) DO UPDATE SET
+    sequence = excluded.sequence, sum = excluded.sum, offset = excluded.offset;
+
+-- name: progress
+UPDATE progress SET last_merge = ?, greatest_time = max(coalesce(greatest_time, ''), ?);

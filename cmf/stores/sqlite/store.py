@@ -1,0 +1,257 @@
+"""The store on SQLite: the view of a clone, and the server's embedded default.
+
+One writer at a time (`BEGIN IMMEDIATE` under a lock), readers beside it (WAL, a connection a thread).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cmf.clock import now
+from cmf.core.delta import Delta
+from cmf.core.errors import StoreIncompatible, StoreUnavailable
+from cmf.core.model import Edge, Node, NodeDetail, Page, Stats
+from cmf.core.store import Filters, Head, ListKind, Step, Transaction
+from cmf.core.values import encode
+from cmf.stores.sqlite import lists, merge, read
+from cmf.stores.sqlite.statements import script, statements
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+_READ = statements("read")
+_MERGE = statements("merge")
+_WALK = statements("walk")
+
+
+class SqliteStore:
+    """A store in one file.
+
+    `durable` waits for the disk at each commit: a server's store is the truth, a clone's is a view of its
+    journal. `patience_seconds` is how long a write waits for another process's.
+    """
+
+    def __init__(self, path: Path, *, durable: bool, patience_seconds: float = 10.0) -> None:
+        self.path = path
+        self._durable = durable
+        self._patience = patience_seconds
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.RLock()
+        self._own = threading.local()
+        with self._translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = self._connect()
+            self._create()
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """See the port."""
+        with self._lock, self._translated():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(SqliteTransaction(self._writer))
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+            return result
+
+    def heads(self, site: str) -> Mapping[str, Head]:
+        """See the port."""
+        with self._reading() as db:
+            return {segment: Head(*head) for segment, *head in db.execute(_READ["heads"], {"site": site})}
+
+    def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
+        """See the port."""
+        with self._reading() as db:
+            ids = read.ids(db, roots)
+            asked = {"ids": _json(ids), "include_retracted": include_retracted}
+            visible = [row[0] for row in db.execute(_WALK["visible"], asked)]
+            if max_edges is None:
+                rows: Iterable[tuple[str, ...]] = db.execute(_WALK[f"closure_{step}"], asked | {"ids": _json(visible)})
+            else:
+                rows = _frontiers(db, visible, step, max_edges, include_retracted)
+            return [
+                Edge(key=key, kind=kind, source=source, target=target, path=path)  # type: ignore[arg-type]
+                for key, kind, source, target, path in rows
+            ]
+
+    def nodes(self, keys: Iterable[str]) -> list[Node]:
+        """See the port."""
+        with self._reading() as db:
+            return read.nodes(db, keys)
+
+    def detail(self, key: str, limit: int) -> NodeDetail | None:
+        """See the port."""
+        with self._reading() as db:
+            return read.detail(db, key, limit)
+
+    def keys(self, first: str, last: str, limit: int) -> list[str]:
+        """See the port."""
+        with self._reading() as db:
+            found = db.execute(_READ["keys_between"], {"first": first, "last": last, "limit": limit})
+            return [row[0] for row in found]
+
+    def at_path(self, path: str) -> str | None:
+        """See the port."""
+        with self._reading() as db:
+            row = db.execute(_READ["at_path"], {"path": path}).fetchone()
+            return row[0] if row else None
+
+    def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
+        """See the port."""
+        with self._reading() as db:
+            return lists.list_nodes(db, kind, filters, limit, cursor)
+
+    def members(self, projects: Collection[tuple[str, str | None]], pipelines: Collection[str]) -> list[str]:
+        """See the port."""
+        found: set[str] = set()
+        with self._reading() as db:
+            for project, branch in projects:
+                rows = db.execute(_READ["executions_of_project"], {"project": project, "branch": branch})
+                found.update(row[0] for row in rows)
+            for pipeline in pipelines:
+                rows = db.execute(_READ["executions_of_pipeline"], {"pipeline": pipeline})
+                found.update(row[0] for row in rows)
+        return sorted(found)
+
+    def state(self, keys: Collection[str] | None = None) -> Delta:
+        """See the port."""
+        with self._reading() as db:
+            return read.state(db, keys)
+
+    def all_keys(self) -> Iterator[str]:
+        """See the port."""
+        after = ""
+        while page := self.keys(after, "\x7f", 10_000):
+            yield from page
+            after = page[-1] + "\0"
+
+    def stats(self) -> Stats:
+        """See the port."""
+        with self._reading() as db:
+            return Stats(
+                kinds=dict(db.execute(_READ["count_kinds"]).fetchall()),
+                types=dict(db.execute(_READ["count_types"]).fetchall()),
+                sites=db.execute(_READ["count_sites"]).fetchone()[0],
+                last_merge=db.execute(_READ["progress"]).fetchone()[0],
+            )
+
+    def greatest_time(self) -> str | None:
+        """The greatest time that any statement in the store bears."""
+        with self._reading() as db:
+            return db.execute(_READ["progress"]).fetchone()[1] or None
+
+    def check(self) -> None:
+        """See the port."""
+        with self._reading() as db:
+            self._check_version(db)
+
+    def close(self) -> None:
+        """See the port."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._own = threading.local()
+
+    def _create(self) -> None:
+        self._writer.execute("BEGIN IMMEDIATE")
+        if self._writer.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in script("schema").split(";\n"):
+                self._writer.execute(statement)
+            self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._writer.execute("COMMIT")
+        self._check_version(self._writer)
+
+    def _check_version(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise StoreIncompatible(
+                f"{self.path} has schema {version}, this version of cmf has {SCHEMA_VERSION}; "
+                f"in a clone 'cmf rebuild' makes it anew, on a server use the version that wrote it"
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        # The thread that closes the store is not always the one that opened the connection.
+        db = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
+        self._connections.append(db)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+        db.execute("PRAGMA cache_size = -65536")  # KiB
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.create_function("fold", 1, str.lower, deterministic=True)  # SQLite's own lower() knows ASCII only
+        return db
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, in one read transaction: every answer is of one moment."""
+        with self._translated():
+            db: sqlite3.Connection | None = getattr(self._own, "reader", None)
+            if db is None:
+                with self._lock:
+                    db = self._own.reader = self._connect()
+            if db.in_transaction:
+                yield db
+                return
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, sqlite3.ProgrammingError, OSError) as exc:
+            raise StoreUnavailable(f"{self.path}: {exc}; nothing was changed, try again") from exc
+        except sqlite3.DatabaseError as exc:
+            raise StoreIncompatible(
+                f"{self.path}: {exc}; in a clone 'cmf rebuild' makes it anew, on a server restore a backup"
+            ) from exc
+
+
+class SqliteTransaction:
+    """The writing side; see the port."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def head(self, site: str, segment: str) -> Head | None:
+        """See the port."""
+        row = self._db.execute(_MERGE["head"], (site, segment)).fetchone()
+        return Head(*row) if row else None
+
+    def advance(self, site: str, segment: str, head: Head) -> None:
+        """See the port."""
+        self._db.execute(_MERGE["advance"], (site, segment, *head))
+
+    def merge(self, delta: Delta) -> None:
+        """See the port."""
+        merge.merge(self._db, delta, recorded_at=now())
+
+
+def _frontiers(
+    db: sqlite3.Connection, roots: list[int], step: Step, max_edges: int, include_retracted: bool
+) -> Iterator[tuple[str, ...]]:
+    reached, frontier = set(roots), roots
+    for _ in range(max_edges + 1):
+        if not frontier:
+            return
+        rows = db.execute(_WALK[f"step_{step}"], {"ids": _json(frontier), "include_retracted": include_retracted})
+        frontier = []
+        for far, *use in rows:
+            if far not in reached:
+                reached.add(far)
+                frontier.append(far)
+            yield tuple(use)
+
+
+def _json(value: Any) -> str:
+    return encode(value).decode()

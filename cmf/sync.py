@@ -1,0 +1,136 @@
+"""Push and pull: the journal to a server, a slice of its graph back."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cmf import journal
+from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
+from cmf.core.store import Head
+from cmf.pulled import Pulled, write_pulled
+from cmf.remote import JournalHead, PullQuestion, Remote
+from cmf.repository import CHUNK_RECORDS, PULLED, Repository, Segment
+
+CHUNK_BYTES = 1 << 20
+"""The greatest size of a chunk before compression, give or take a line."""
+
+Progress = Callable[[int], None]
+
+
+class Pushed(NamedTuple):
+    """What a push did: records sent and new to the server, and records it turned out to have already."""
+
+    applied: int
+    duplicates: int
+
+
+def remote(repository: Repository, url: str | None = None) -> Remote:
+    """The server of a clone, or another.
+
+    Raises:
+        SettingsProblem: the clone has none and no other was named.
+    """
+    address = url or repository.settings.server
+    if address is None:
+        raise SettingsProblem("no server is set; run 'cmf init --server URL', or set CMF_SERVER")
+    return Remote(address, repository.settings.token)
+
+
+def unpushed_bytes(repository: Repository, heads: dict[str, JournalHead]) -> int:
+    """How many bytes of journal the server with these heads does not have yet."""
+    return sum(s.path.stat().st_size - _offset(heads, s) for s in repository.segments)
+
+
+def push(repository: Repository, server: Remote, progress: Progress | None = None) -> Pushed:
+    """Send what the server does not have yet. Interrupted anywhere, the next push goes on from there.
+
+    Raises:
+        CorruptRecord: a line of the journal is damaged; nothing from there on was sent.
+        ServerProblem: and the next push sends what this one did not.
+    """
+    heads = server.heads(repository.site)
+    applied = duplicates = 0
+    for segment in repository.segments:
+        if segment.path.stat().st_size == _offset(heads, segment):
+            continue
+        for done, known, size in _push_segment(server, segment, heads.get(segment.name)):
+            applied += done
+            duplicates += known
+            if progress:
+                progress(size)
+    return Pushed(applied, duplicates)
+
+
+def _push_segment(server: Remote, segment: Segment, known: JournalHead | None) -> Iterator[tuple[int, int, int]]:
+    """Push a segment from where the server is; → per chunk: new records, known ones, bytes."""
+    lines = journal.read(segment.path, _head_at(segment.path, known))
+    try:
+        for chunk in _chunks(lines):
+            received = server.push(segment.site, segment.name, chunk)
+            yield received.applied, received.duplicates, sum(len(line) + 1 for line in chunk)
+    except Gap:
+        if known is None:
+            raise
+        # The server lost what it said it had (it was restored from a backup, say): it gets everything again.
+        yield from _push_segment(server, segment, None)
+
+
+def _head_at(path: Path, known: JournalHead | None) -> Head:
+    """The head that the server stands at, read back from the file."""
+    if known is None:
+        return journal.START
+    if (total := journal.sum_before(path, known.offset)) is not None:
+        return Head(known.sequence, total, known.offset)
+    for _, head in journal.read(path):
+        if head.sequence == known.sequence:
+            return head
+    raise CorruptRecord(path, known.sequence + 1, "the server has records that this file has not")
+
+
+def _chunks(lines: Iterable[tuple[bytes, Head]]) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    size = 0
+    try:
+        for line, _ in lines:
+            chunk.append(line)
+            size += len(line)
+            if len(chunk) >= CHUNK_RECORDS or size >= CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+    except CorruptRecord:
+        # What precedes the damage is sound, and sent.
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk
+
+
+def _offset(heads: dict[str, JournalHead], segment: Segment) -> int:
+    known = heads.get(segment.name)
+    return known.offset if known else 0
+
+
+def pull(repository: Repository, server: Remote, question: PullQuestion, progress: Progress | None = None) -> Pulled:
+    """Bring a slice of the server's graph into the clone; see `PullQuestion`. Interrupted, nothing was pulled."""
+    pulled = write_pulled(repository.folder / "journal" / PULLED, server.pull(question), progress)
+    repository.catch_up()
+    return pulled
+
+
+_MD5 = re.compile(r"^\s*(?:- )?md5:\s*([0-9a-f]{32}(?:\.dir)?)\s*$", re.MULTILINE)
+
+
+def tracked_artifacts(root: Path) -> Sequence[str]:
+    """The keys in the `.dvc` files and `dvc.lock` files of a working tree."""
+    found: set[str] = set()
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if name not in (".git", ".dvc", ".cmf")]
+        for name in files:
+            if name.endswith(".dvc") or name == "dvc.lock":
+                found.update(f"md5:{md5}" for md5 in _MD5.findall(Path(folder, name).read_text(errors="replace")))
+    return sorted(found)

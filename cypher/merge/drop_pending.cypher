@@ -1,0 +1,6 @@
+// Uses that have come
+// parameters: keys
+// returns: none
+UNWIND $keys AS key
+MATCH (p:Pending {key: key})
+DELETE p

@@ -1,0 +1,6 @@
+// What was said of uses that have not come
+// parameters: keys
+// returns: key, facts
+UNWIND $keys AS key
+MATCH (p:Pending {key: key})
+RETURN p.key AS key, properties(p) AS facts

@@ -1,0 +1,8 @@
+// Relations, each with the least stamp of its telling
+// parameters: rows
+// returns: none
+UNWIND $rows AS row
+MATCH (source:Entity {key: row.source})
+MATCH (target:Entity {key: row.target})
+MERGE (source)-[r:$(row.type)]->(target)
+SET r.first = CASE WHEN r.first <= row.first THEN r.first ELSE row.first END

@@ -1,0 +1,5 @@
+// How many uses are at a node
+// parameters: key
+// returns: total
+MATCH (n:Entity {key: $key})
+RETURN COUNT { (n)-[:INPUT|OUTPUT]-() } AS total

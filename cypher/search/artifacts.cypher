@@ -1,0 +1,17 @@
+// A page of artifacts, newest first
+// parameters: q, q_lower, name, type, used, pipeline, stage, project, at, key, limit
+// returns: key
+MATCH (n:Artifact)
+WHERE n.first_seen <= $at AND (n.first_seen < $at OR n.key < $key)
+  AND ($q IS NULL OR toLower(n.name) CONTAINS $q_lower OR n.key STARTS WITH $q OR n.key CONTAINS ':' + $q)
+  AND ($name IS NULL OR n.name = $name)
+  AND ($type IS NULL OR $type IN n.types)
+  AND (NOT $used OR EXISTS {
+    MATCH (n)-[:INPUT|OUTPUT]-(e:Execution)
+    WHERE ($pipeline IS NULL OR e.pipeline = $pipeline)
+      AND ($stage IS NULL OR e.stage = $stage)
+      AND ($project IS NULL OR e.project = $project)
+  })
+RETURN n.key AS key
+ORDER BY n.first_seen DESC, n.key DESC
+LIMIT $limit

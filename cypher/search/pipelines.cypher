@@ -1,0 +1,10 @@
+// A page of pipelines, by name
+// parameters: q, q_lower, name, at, key, limit
+// returns: key
+MATCH (n:Pipeline)
+WHERE n.name >= $at AND (n.name > $at OR n.key > $key)
+  AND ($q IS NULL OR toLower(n.name) CONTAINS $q_lower OR n.key STARTS WITH $q OR n.key CONTAINS ':' + $q)
+  AND ($name IS NULL OR n.name = $name)
+RETURN n.key AS key
+ORDER BY n.name, n.key
+LIMIT $limit

@@ -1,0 +1,103 @@
+"""The driver's errors, translated where they are met: `with neo4j_faults(where): …`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from neo4j import exceptions as neo4j
+
+from cmf.core.errors import CmfError, SettingsProblem, StoreIncompatible, StoreUnavailable
+
+Fault = tuple[type[CmfError], str]
+"""What an error becomes, and what to say: what went wrong, then what to do next."""
+
+_DOWN: Fault = (StoreUnavailable, "nothing answers, or the connection broke; see that Neo4j runs, then repeat the call")
+_BUSY: Fault = (StoreUnavailable, "Neo4j could not do it now; repeat the call")
+_FORBIDDEN: Fault = (StoreUnavailable, "Neo4j refuses this user; check the user and password in the store's URL")
+_MISUSED: Fault = (StoreUnavailable, "the connection was closed or is in use; repeat the call")
+_SETTINGS: Fault = (SettingsProblem, "the driver does not accept these settings; check the store's URL")
+_FOREIGN: Fault = (StoreIncompatible, "this server does not understand cmf; cmf needs Neo4j 5.26")
+_UNKNOWN_OUTCOME: Fault = (
+    StoreUnavailable,
+    "the connection broke while committing, so it may or may not be done; repeat the call, which does no harm",
+)
+
+FAULTS: dict[type[Exception], Fault] = {
+    neo4j.IncompleteCommit: _UNKNOWN_OUTCOME,
+    neo4j.ServiceUnavailable: _DOWN,
+    neo4j.RoutingServiceUnavailable: _DOWN,
+    neo4j.ReadServiceUnavailable: _DOWN,
+    neo4j.WriteServiceUnavailable: _DOWN,
+    neo4j.SessionExpired: _DOWN,
+    neo4j.ConnectionPoolError: _BUSY,
+    neo4j.ConnectionAcquisitionTimeoutError: _BUSY,
+    neo4j.TransientError: _BUSY,
+    neo4j.DatabaseUnavailable: _BUSY,
+    neo4j.NotALeader: _BUSY,
+    neo4j.ForbiddenOnReadOnlyDatabase: _BUSY,
+    neo4j.DatabaseError: (StoreUnavailable, "Neo4j failed; see its log (a full disk?), then repeat the call"),
+    neo4j.AuthError: _FORBIDDEN,
+    neo4j.TokenExpired: _FORBIDDEN,
+    neo4j.Forbidden: _FORBIDDEN,
+    neo4j.ConstraintError: (StoreUnavailable, "another program wrote to this graph at the same time; repeat the call"),
+    neo4j.CypherSyntaxError: _FOREIGN,
+    neo4j.CypherTypeError: _FOREIGN,
+    neo4j.BrokenRecordError: _FOREIGN,
+    neo4j.UnsupportedServerProduct: _FOREIGN,
+    neo4j.ConfigurationError: _SETTINGS,
+    neo4j.AuthConfigurationError: _SETTINGS,
+    neo4j.CertificateConfigurationError: _SETTINGS,
+    neo4j.SessionError: _MISUSED,
+    neo4j.TransactionError: _MISUSED,
+    neo4j.TransactionNestingError: _MISUSED,
+    neo4j.ResultError: _MISUSED,
+    neo4j.ResultFailedError: _MISUSED,
+    neo4j.ResultConsumedError: _MISUSED,
+    neo4j.ResultNotSingleError: _MISUSED,
+    # The roots come last in a lookup along the class's ancestors.
+    neo4j.ClientError: (StoreUnavailable, "Neo4j refused it; repeat the call, or see Neo4j's log"),
+    neo4j.Neo4jError: _BUSY,
+    neo4j.DriverError: _MISUSED,
+}
+"""By class; one that is not listed is what the nearest of its ancestors is."""
+
+CODES: dict[str, Fault] = {
+    "Neo.ClientError.Database.DatabaseNotFound": (
+        StoreUnavailable,
+        "there is no such database; create it, or name another behind the host of the store's URL",
+    ),
+    "Neo.ClientError.Security.AuthenticationRateLimit": (
+        StoreUnavailable,
+        "too many wrong passwords; wait, and check the password in the store's URL",
+    ),
+}
+"""By Neo4j's status code, where the class is too coarse. Codes of `Neo.ClientError.Transaction` mean busy."""
+
+
+@contextmanager
+def neo4j_faults(where: str) -> Iterator[None]:
+    """Whatever the driver raises inside becomes one of ours; `where` is an address without credentials."""
+    try:
+        yield
+    except (neo4j.Neo4jError, neo4j.DriverError) as exc:
+        kind, what = fault_of(exc)
+        raise kind(f"the Neo4j store at {where}: {what} ({_detail(exc)})") from exc
+    except OSError as exc:
+        raise StoreUnavailable(f"the Neo4j store at {where}: {_DOWN[1]} ({exc})") from exc
+
+
+def fault_of(exc: Exception) -> Fault:
+    """What an error of the driver becomes."""
+    code = getattr(exc, "code", None) or ""
+    if code in CODES:
+        return CODES[code]
+    if code.startswith("Neo.ClientError.Transaction."):
+        return _BUSY
+    return next(FAULTS[ancestor] for ancestor in type(exc).__mro__ if ancestor in FAULTS)
+
+
+def _detail(exc: Exception) -> str:
+    code = getattr(exc, "code", None)
+    text = " ".join(str(getattr(exc, "message", None) or exc).split())[:300]
+    return f"{code}: {text}" if code else text or type(exc).__name__

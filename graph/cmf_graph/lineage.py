@@ -1,0 +1,50 @@
+"""Walking the uses, one query a question, each node once.
+
+Neo4j 5.26 plans these queries as `VarLengthExpand(Pruning,BFS,All)`, which visits each node once. It does so
+only with a lower bound of 0 or 1, one step of variable length and a bare far node; a test EXPLAINs them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import LiteralString, cast
+
+from cmf.core.answers import bare_edge
+from cmf.core.delta import UseFact
+from cmf.core.model import Edge
+from cmf.core.records import Stamp
+from cmf.core.store import Step
+from cmf_graph.connection import Connection
+from cmf_graph.held import DIRECTIONS
+from cmf_graph.queries import Query, load
+
+BOUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+"""How far a bounded walk may go. A bound cannot be a parameter in Cypher, so a question is rounded up to one of
+these and Neo4j keeps few plans; the answer is cut to size by `cmf.core.lineage`."""
+
+_UNBOUNDED = "*0.."
+
+
+def uses(
+    connection: Connection, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool
+) -> list[Edge]:
+    """Every use behind or after the nodes within reach of the roots; see `Store.uses`."""
+    rows = connection.read(query(step, max_edges), keys=sorted(set(roots)), include_retracted=include_retracted)
+    return [
+        bare_edge(key, UseFact(Stamp(""), execution, artifact, DIRECTIONS[kind], path))
+        for key, artifact, execution, kind, path in rows
+    ]
+
+
+def query(step: Step, max_edges: int | None) -> Query:
+    """The query that walks at least so far."""
+    return bounded(load(f"lineage/{step}"), next((b for b in BOUNDS if max_edges is not None and b >= max_edges), None))
+
+
+def bounded(walk: Query, bound: int | None) -> Query:
+    """A walk that ends after `bound` edges (one of BOUNDS). The files hold it without an end."""
+    assert walk.text.count(_UNBOUNDED) == 1
+    if bound is None:
+        return walk
+    assert bound in BOUNDS
+    return walk._replace(text=cast(LiteralString, walk.text.replace(_UNBOUNDED, f"{_UNBOUNDED}{bound:d}")))

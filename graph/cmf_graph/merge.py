@@ -1,0 +1,107 @@
+"""Joining a delta into the graph, under the writer's lock: read what is known of it, decide, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cmf.core.delta import Delta
+from cmf.core.identity import kind_of, stage_key
+from cmf.core.operations import ForeignIdentity
+from cmf.core.values import encode
+from cmf_graph.connection import Run
+from cmf_graph.decide import Changes, decide, said_of_uses
+from cmf_graph.held import Held, batches
+from cmf_graph.queries import load
+from cmf_graph.shape import points_id
+
+POINTS_BATCH = 50
+"""Chunks of points of one statement; each may have thousands of rows."""
+
+_IN_ORDER = ("create_nodes", "update_nodes", "create_uses", "update_uses", "put_relations", "put_pending")
+
+
+def merge(run: Run, delta: Delta, now: str) -> None:
+    """Join a delta into the graph. The caller's transaction holds the writer's lock, so nothing changes meanwhile."""
+    delta = _whole(delta)
+    held = _held(run, delta)
+    _write(run, decide(delta, held, now))
+    _put_points(run, delta, held)
+
+
+def _whole(delta: Delta) -> Delta:
+    """The delta, with the contexts that its executions tell of, which a piece read from a store may lack."""
+    for fact in delta.executions.values():
+        of = fact.identity
+        if isinstance(of, ForeignIdentity):
+            continue
+        stage = delta.contexts.get(stage_key(of.pipeline, of.stage, of.namespace))
+        if stage is None or stage.first > fact.first:
+            whole = Delta()
+            whole.join(delta)
+            return whole
+    return delta
+
+
+def _held(run: Run, delta: Delta) -> Held:
+    held = Held()
+    held.read_nodes(run, [key for key in delta.keys() if kind_of(key) != "use"])
+    _hold_pending(run, delta, held)
+    known = held.recorded
+    # A use can only be here if both its ends are, so what comes with a new execution is not looked for.
+    possible = [key for key, use in delta.uses.items() if use.execution in known and use.artifact in known]
+    held.read_uses(run, said_of_uses(delta).union(possible))
+    return held
+
+
+def _hold_pending(run: Run, delta: Delta, held: Held) -> None:
+    keys = said_of_uses(delta) | delta.uses.keys()
+    if not keys or not run(load("merge/any_pending")):
+        return
+    for batch in batches(sorted(keys)):
+        for key, facts in run(load("merge/find_pending"), keys=batch):
+            held.take_pending(key, facts)
+
+
+def _write(run: Run, changes: Changes) -> None:
+    for name in _IN_ORDER:
+        for batch in batches(getattr(changes, name)):
+            run(load(f"merge/{name}"), rows=batch)
+    for batch in batches(changes.drop_pending):
+        run(load("merge/drop_pending"), keys=batch)
+
+
+def _put_points(run: Run, delta: Delta, held: Held) -> None:
+    ids = {points_id(*chunk): chunk for chunk in delta.points}
+    known: dict[str, tuple[str, bytes]] = {}
+    for batch in batches([id_ for id_, (execution, _, _) in ids.items() if execution in held.series]):
+        known |= {id_: (stamp, order) for id_, stamp, order in _stamps(run, batch)}
+    rows = [
+        _points_row(id_, chunk, delta)
+        for id_, chunk in ids.items()
+        if id_ not in known or delta.points[chunk][:2] > known[id_]
+    ]
+    for batch in batches(rows, POINTS_BATCH):
+        run(load("merge/put_points"), rows=batch)
+
+
+def _stamps(run: Run, ids: list[str]) -> list[tuple[str, str, bytes]]:
+    return [(id_, stamp, rows.encode()) for id_, stamp, rows in run(load("merge/find_points"), ids=ids)]
+
+
+def _points_row(id_: str, chunk: tuple[str, str, int], delta: Delta) -> Mapping[str, Any]:
+    execution, series, number = chunk
+    register = delta.points[chunk]
+    rows = encode(register.value).decode()
+    return {
+        "execution": execution,
+        "set": {
+            "id": id_,
+            "name": series,
+            "series": series,
+            "chunk": number,
+            "count": len(register.value),
+            "stamp": register.stamp,
+            "rows": rows,
+        },
+    }

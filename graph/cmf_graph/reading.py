@@ -1,0 +1,75 @@
+"""Answers about nodes, made by the core from the facts that the graph holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from cmf.core import answers
+from cmf.core.delta import Delta, Register, RelationFact
+from cmf.core.identity import kind_of
+from cmf.core.model import Node, NodeDetail
+from cmf.core.records import Stamp
+from cmf_graph.connection import Run
+from cmf_graph.held import RELATION_KINDS, Held
+from cmf_graph.queries import load
+
+
+def nodes(run: Run, keys: Collection[str]) -> list[Node]:
+    """The nodes with these keys that are known."""
+    held = Held()
+    held.read_nodes(run, keys)
+    _name_series(held)
+    return list(answers.nodes(held.delta, held.recorded, held.recorded))
+
+
+def detail(run: Run, key: str, limit: int) -> NodeDetail | None:
+    """One node whole, with its first uses."""
+    found = nodes(run, [key])
+    if not found:
+        return None
+    held = Held()
+    for artifact, execution, facts in run(load("read/uses_at"), key=key, limit=limit):
+        held.take_use(artifact, execution, facts)
+    for kind, source, target, first in run(load("read/relations_at"), key=key):
+        held.delta.relations[RelationFact(RELATION_KINDS[kind], source, target)] = first
+    return NodeDetail(
+        node=found[0],
+        uses=tuple(answers.edges(held.delta, held.delta.uses)),
+        uses_total=run(load("read/uses_count"), key=key)[0][0],
+        relations=answers.relations(held.delta),
+    )
+
+
+def state(run: Run, keys: Collection[str], every_pending: bool = False) -> Delta:
+    """All that is held of these nodes, their uses and relations; of a use, where its own key is among them."""
+    held = Held()
+    uses = [key for key in keys if kind_of(key) == "use"]
+    others = [key for key in keys if kind_of(key) != "use"]
+    executions = [key for key in others if kind_of(key) == "execution"]
+    held.read_nodes(run, others)
+    held.read_uses_of(run, executions)
+    held.read_relations_of(run, others)
+    held.read_points_of(run, [key for key in executions if key in held.series])
+    if every_pending:
+        for key, facts in run(load("read/pending")):
+            held.take_pending(key, facts)
+    elif uses:
+        _say_of_uses(run, held, uses)
+    return held.delta
+
+
+def _say_of_uses(run: Run, held: Held, keys: list[str]) -> None:
+    """What was said of uses: it belongs to their own key, the use itself to its execution."""
+    asked = Held()
+    asked.read_uses(run, keys)
+    for key, facts in run(load("merge/find_pending"), keys=keys):
+        asked.take_pending(key, facts)
+    asked.delta.uses.clear()
+    for part in ("commits", "urls", "properties", "retractions"):
+        getattr(held.delta, part).update(getattr(asked.delta, part))
+
+
+def _name_series(held: Held) -> None:
+    for execution, names in held.series.items():
+        for name in names:
+            held.delta.points[execution, name, 0] = Register(Stamp(""), b"", [])

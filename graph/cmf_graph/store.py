@@ -1,0 +1,167 @@
+"""`Neo4jStore`: the port of `cmf.core.store` on Neo4j."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from cmf.clock import now
+from cmf.core.delta import Delta
+from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Stats
+from cmf.core.paging import cursor_of
+from cmf.core.store import Filters, Head, ListKind, Step, Transaction
+from cmf_graph import lineage, reading
+from cmf_graph.connection import Connection, Run
+from cmf_graph.lists import page
+from cmf_graph.merge import merge
+from cmf_graph.plain import paths
+from cmf_graph.queries import Query, load
+from cmf_graph.schema import Schema
+
+T = TypeVar("T")
+
+KEYS_PAGE = 10_000
+_LAST = "\x7f"
+"""Sorts behind every character of a key."""
+
+
+class Neo4jStore:
+    """The graph on a Neo4j. One writer works at a time, across all programs that write to it.
+
+    Nothing is connected until the first use; every method raises StoreUnavailable or StoreIncompatible.
+
+    Raises:
+        SettingsProblem: the URL is malformed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._connection = Connection(url)
+        self._schema = Schema(self._connection)
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """See the port."""
+        self._schema.ensure()
+
+        def locked(run: Run) -> T:
+            at = now()
+            run(load("merge/lock"), now=at)
+            return work(_Neo4jTransaction(run, at))
+
+        return self._connection.write(locked)
+
+    def heads(self, site: str) -> Mapping[str, Head]:
+        """See the port."""
+        return {segment: Head(*head) for segment, *head in self._read(load("read/heads"), site=site)}
+
+    def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
+        """See the port."""
+        self._schema.ensure()
+        return lineage.uses(self._connection, roots, step, max_edges, include_retracted)
+
+    def nodes(self, keys: Iterable[str]) -> list[Node]:
+        """See the port."""
+        return reading.nodes(self._read, set(keys))
+
+    def detail(self, key: str, limit: int) -> NodeDetail | None:
+        """See the port."""
+        return reading.detail(self._read, key, limit)
+
+    def keys(self, first: str, last: str, limit: int) -> list[str]:
+        """See the port."""
+        return [row[0] for row in self._read(load("read/keys"), first=first, last=last, limit=limit)]
+
+    def at_path(self, path: str) -> str | None:
+        """See the port."""
+        asked = {"long_path": None, **paths(path)}
+        found = [
+            *self._read(load("search/latest_input"), **asked),
+            *self._read(load("search/latest_output"), **asked),
+        ]
+        return max(found)[1] if found else None
+
+    def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
+        """See the port."""
+        self._schema.ensure()
+        listed = page(self._connection, kind, filters, limit, cursor)
+        found = {node.key: node for node in self.nodes(listed.keys)}
+        items = tuple(found[key] for key in listed.keys if key in found)
+        following = cursor_of(_position(items[-1])) if listed.more and items else None
+        return Page(items=items, next=following, total=listed.total)
+
+    def members(self, projects: Collection[tuple[str, str | None]], pipelines: Collection[str]) -> list[str]:
+        """See the port."""
+        found: set[str] = set()
+        for project, branch in projects:
+            found.update(row[0] for row in self._read(load("read/members_of_project"), project=project, branch=branch))
+        for pipeline in pipelines:
+            found.update(row[0] for row in self._read(load("read/members_of_pipeline"), pipeline=pipeline))
+        return sorted(found)
+
+    def state(self, keys: Collection[str] | None = None) -> Delta:
+        """See the port."""
+        if keys is None:
+            return reading.state(self._read, list(self.all_keys()), every_pending=True)
+        return reading.state(self._read, keys)
+
+    def all_keys(self) -> Iterator[str]:
+        """See the port."""
+        first = ""
+        while found := self.keys(first, _LAST, KEYS_PAGE):
+            yield from found
+            first = found[-1] + " "  # sorts behind that key, and before every longer one
+
+    def stats(self) -> Stats:
+        """See the port."""
+        query = load("read/kinds")
+        counts: dict[str, Any] = dict(zip(query.returns, self._read(query)[0], strict=True))
+        kinds = {kind: counts[kind] for kind in ("artifact", "execution", "pipeline", "stage")}
+        return Stats(
+            kinds=kinds | {"use": counts["input"] + counts["output"]},
+            types=dict(map(tuple, self._read(load("read/types")))),
+            sites=counts["sites"],
+            last_merge=counts["last_merge"],
+        )
+
+    def check(self) -> None:
+        """See the port."""
+        self._schema.check()
+
+    def close(self) -> None:
+        """See the port."""
+        self._connection.close()
+
+    def _read(self, query: Query, **parameters: object) -> list[list[Any]]:
+        self._schema.ensure()
+        return self._connection.read(query, **parameters)
+
+
+class _Neo4jTransaction:
+    """The writing side, while the writer's lock is held."""
+
+    def __init__(self, run: Run, at: str) -> None:
+        self._run = run
+        self._at = at
+
+    def head(self, site: str, segment: str) -> Head | None:
+        """See the port."""
+        rows = self._run(load("merge/head"), id=f"{site}/{segment}")
+        return Head(*rows[0]) if rows else None
+
+    def advance(self, site: str, segment: str, head: Head) -> None:
+        """See the port."""
+        self._run(load("merge/advance"), id=f"{site}/{segment}", site=site, segment=segment, **head._asdict())
+
+    def merge(self, delta: Delta) -> None:
+        """See the port."""
+        merge(self._run, delta, self._at)
+
+
+def _position(node: Node) -> tuple[str, str]:
+    """Where a node is in its list."""
+    match node:
+        case Execution():
+            return node.started_at or "", node.key
+        case Artifact():
+            return node.first_seen or "", node.key
+        case _:
+            return node.name, node.key
