@@ -41,7 +41,7 @@ def write_pulled(folder: Path, operations: Iterable[Stamped], progress: Callable
                 return Pulled(count, news=False)
             received.seek(0)
             _write(segment, name, received)
-        os.replace(segment, target)
+        segment.replace(target)
         journal.sync_folder(folder)
         return Pulled(count, news=True)
     finally:

@@ -94,8 +94,9 @@ class Remote:
 
     def pull(self, question: PullQuestion) -> Iterator[Stamped]:
         """The operations of a slice, as they arrive."""
-        body = {"content": encode(question), "headers": {"Content-Type": "application/json"}}
-        with self._errors(), self._client.stream("POST", "/v1/pull", **body) as response:
+        headers = {"Content-Type": "application/json"}
+        asked = encode(question)
+        with self._errors(), self._client.stream("POST", "/v1/pull", content=asked, headers=headers) as response:
             if response.status_code != 200:
                 response.read()
             self._check(response)

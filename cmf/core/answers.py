@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from cmf.core.delta import ArtifactFact, Delta, ExecutionFact, UseFact
-from cmf.core.identity import kind_of, pipeline_key
+from cmf.core.identity import kind_of, pipeline_key, stage_key
 from cmf.core.model import Artifact, Edge, Execution, Node, Pipeline, Relation, Stage, Status
 from cmf.core.operations import NamedIdentity, PutContext, RunIdentity
 from cmf.core.records import time_of
@@ -159,10 +159,11 @@ def _context(common: Common, of: Delta) -> Node:
     return Stage(pipeline=context.parent, **common)
 
 
-def pipeline_keys(of: Delta) -> set[str]:
-    """The keys of the pipelines that its executions run in."""
-    return {
-        pipeline_key(fact.identity.pipeline, fact.identity.namespace)
-        for fact in of.executions.values()
-        if isinstance(fact.identity, RunIdentity | NamedIdentity)
-    }
+def context_keys(of: Delta) -> set[str]:
+    """The keys of the pipelines and stages that its executions run in."""
+    found: set[str] = set()
+    for fact in of.executions.values():
+        if isinstance(run := fact.identity, RunIdentity | NamedIdentity):
+            found.add(pipeline_key(run.pipeline, run.namespace))
+            found.add(stage_key(run.pipeline, run.stage, run.namespace))
+    return found

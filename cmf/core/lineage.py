@@ -20,6 +20,7 @@ from cmf.core.resolve import nearest
 from cmf.core.store import Step, Store
 
 MAX_DEPTH = 1_000_000
+MAX_LIMIT = 10_000_000
 DEFAULT_LIMIT = 10_000
 """The greatest number of nodes in an answer, unless a question asks for more."""
 
@@ -30,7 +31,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: tuple[str, ...]
     direction: Direction = "both"
     depth: Annotated[int, msgspec.Meta(ge=0, le=MAX_DEPTH)] | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = DEFAULT_LIMIT
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
     include_retracted: bool = False
 
 

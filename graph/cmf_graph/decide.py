@@ -38,7 +38,7 @@ def decide(delta: Delta, held: Held, now: str) -> Changes:
     joined = Delta()
     joined.join(held.delta)
     joined.join(part(delta, known))
-    nodes = {key for key in delta.keys() if kind_of(key) != "use"}
+    nodes = node_keys(delta)
     _create_nodes(changes, delta, nodes - known, now)
     _update_nodes(changes, delta, held, joined, nodes & known, now)
     _link_parents(changes, delta, held)
@@ -63,6 +63,12 @@ def part(of: Delta, keys: Collection[str]) -> Delta:
         properties={name: value for name, value in of.properties.items() if name[0] in keys},
         retractions=_among(of.retractions, keys),
     )
+
+
+def node_keys(delta: Delta) -> set[str]:
+    """Keys of the nodes that a delta speaks of."""
+    keys = delta.keys()
+    return {key for key in keys if kind_of(key) != "use"}
 
 
 def said_of_uses(delta: Delta) -> set[str]:

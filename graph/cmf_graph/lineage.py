@@ -7,7 +7,6 @@ only with a lower bound of 0 or 1, one step of variable length and a bare far no
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import LiteralString, cast
 
 from cmf.core.answers import bare_edge
 from cmf.core.delta import UseFact
@@ -47,4 +46,4 @@ def bounded(walk: Query, bound: int | None) -> Query:
     if bound is None:
         return walk
     assert bound in BOUNDS
-    return walk._replace(text=cast(LiteralString, walk.text.replace(_UNBOUNDED, f"{_UNBOUNDED}{bound:d}")))
+    return walk._replace(text=walk.text.replace(_UNBOUNDED, f"{_UNBOUNDED}{bound:d}"))

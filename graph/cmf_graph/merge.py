@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cmf.core.delta import Delta
-from cmf.core.identity import kind_of, stage_key
+from cmf.core.identity import stage_key
 from cmf.core.operations import ForeignIdentity
 from cmf.core.values import encode
 from cmf_graph.connection import Run
-from cmf_graph.decide import Changes, decide, said_of_uses
+from cmf_graph.decide import Changes, decide, node_keys, said_of_uses
 from cmf_graph.held import Held, batches
 from cmf_graph.queries import load
 from cmf_graph.shape import points_id
@@ -45,7 +45,7 @@ def _whole(delta: Delta) -> Delta:
 
 def _held(run: Run, delta: Delta) -> Held:
     held = Held()
-    held.read_nodes(run, [key for key in delta.keys() if kind_of(key) != "use"])
+    held.read_nodes(run, node_keys(delta))
     _hold_pending(run, delta, held)
     known = held.recorded
     # A use can only be here if both its ends are, so what comes with a new execution is not looked for.

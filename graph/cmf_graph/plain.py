@@ -12,7 +12,11 @@ from typing import Any
 from cmf.core.values import Json, encode, from_json
 
 STRUCTURAL = frozenset(
-    ["key", "name", "first", "first_seen", "first_origin", "recorded_at", "retracted", "retraction_recorded_at", "types", "size_bytes", "namespace", "parent", "pipeline", "stage", "type", "status", "started", "started_at", "ended_at", "error", "command", "commit", "commit_stamp", "remote", "dirty", "end_commit", "project", "branch", "series", "url", "url_stamp", "path", "long_path"]
+    {"key", "name", "first", "first_seen", "first_origin", "recorded_at", "retracted", "retraction_recorded_at"}
+    | {"types", "size_bytes", "namespace", "parent"}
+    | {"pipeline", "stage", "type", "project", "branch", "status", "started", "started_at", "ended_at", "error"}
+    | {"command", "commit", "remote", "dirty", "end_commit", "series"}
+    | {"path", "long_path", "commit_stamp", "url", "url_stamp"}
 )
 """Properties that cmf itself sets; a user's property of such a name gets the prefix."""
 
@@ -91,7 +95,7 @@ def _number(value: Json) -> Any:
 
 
 def _list(value: list[Json]) -> Any:
-    items = [plain(item) if isinstance(item, dict) else item for item in value]
+    items: list[Any] = [plain(item) if isinstance(item, dict) else item for item in value]
     kinds = {type(item) for item in items}
     if kinds == {int, float}:
         return [float(item) for item in items]

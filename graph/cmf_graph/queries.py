@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import LiteralString, NamedTuple, NoReturn, cast
+from typing import LiteralString, NamedTuple, NoReturn
 
 
 class Query(NamedTuple):
@@ -68,7 +68,7 @@ def read(path: Path) -> Query:
     text = "\n".join(lines[3:]).strip()
     _check(path, text, parameters)
     # The files are ours, and nothing is ever formatted into them but the bound of a walk (see lineage.bounded).
-    return Query(path, title, parameters, returns, cast(LiteralString, text))
+    return Query(path, title, parameters, returns, text)
 
 
 _PARAMETER = re.compile(r"\$([a-z_]+)")

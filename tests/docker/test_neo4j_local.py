@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -97,6 +98,14 @@ def test_a_taken_port_is_refused(server: Neo4jServer, tmp_path: Path) -> None:
     assert refused.stderr == (
         f"launch.py: port {taken} is taken: stop what listens there, or give another --bolt-port (0: a free one)\n"
     )
+
+
+def test_with_no_port_named_the_usual_one_gives_way_to_a_free_one(server: Neo4jServer) -> None:
+    launch = runpy.run_path(str(LAUNCHER))
+    taken = port_of(server.uri)
+    given = launch["choose_port"]("--bolt-port", None, taken)
+    assert given != taken
+    assert launch["choose_port"]("--bolt-port", None, given) == given
 
 
 def test_neo4j_knows_every_setting_of_the_compose_file(server: Neo4jServer) -> None:

@@ -1,0 +1,105 @@
+"""Answers: the structs of `cmf.core.model` as JSON, and their schemas in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import Path, Response
+
+from cmf.core.lineage import Question
+from cmf.core.model import Lineage, NodeDetail, Page, Stats
+from cmf.core.operations import Operation, Time
+from cmf.core.values import encode
+from cmf.remote import PullQuestion, Received
+from cmf_api.errors import PROBLEM
+
+Name = Annotated[str, Path(pattern=r"^[0-9A-Za-z_.:-]{1,64}$")]
+"""A site or a segment, in a path."""
+
+Key = Annotated[str, Path(description="A key, or any unique prefix of one, with or without its kind.")]
+
+
+class Journals(msgspec.Struct, frozen=True):
+    """Where a site's journal stands: per segment the last record's sequence, and the bytes up to its end."""
+
+    segments: dict[str, int]
+    offsets: dict[str, int]
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The key that was meant."""
+
+    key: str
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether it can be used, and if not, why."""
+
+    status: str
+    detail: str = ""
+
+
+class Stated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Operations from a client without a journal, and the time at which they were true.
+
+    With a time, repeating the request changes nothing; without one, each request is a new statement.
+    """
+
+    operations: Annotated[tuple[Operation, ...], msgspec.Meta(min_length=1, max_length=10_000)]
+    at: Time | None = None
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """How many operations were merged."""
+
+    applied: int
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error (RFC 9457). `code` names it for programs; others stand where they apply."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    line: int | None = None
+    wanted: int | None = None
+    asked: str | None = None
+    nearest: list[str] = []
+    candidates: list[str] = []
+
+
+PUBLISHED: Final = (Lineage, NodeDetail, Page, Stats, Journals, Resolved, Received, Health, Problem, Taken)
+ASKED: Final = (Question, PullQuestion, Stated)
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """A value as an answer."""
+    return Response(encode(value), status, media_type="application/json")
+
+
+def answers(form: type, *errors: int) -> dict[int | str, dict[str, Any]]:
+    """How an OpenAPI document tells of a route's answers."""
+    told: dict[int | str, dict[str, Any]] = {
+        200: {"description": "OK", "content": {"application/json": {"schema": _reference(form)}}}
+    }
+    for status in errors:
+        told[status] = {"description": "An error", "content": {PROBLEM: {"schema": _reference(Problem)}}}
+    return told
+
+
+def asks(form: type) -> dict[str, Any]:
+    """How an OpenAPI document tells of a route's body."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _reference(form)}}}}
+
+
+def components() -> dict[str, Any]:
+    """The schemas of all bodies, for the OpenAPI document."""
+    _, found = msgspec.json.schema_components((*PUBLISHED, *ASKED), ref_template="#/components/schemas/{name}")
+    return found
+
+
+def _reference(form: type) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{form.__name__}"}

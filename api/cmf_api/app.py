@@ -1,0 +1,51 @@
+"""The app: `create_app` puts a store, its writer and the routes together. Nothing connects at import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from cmf import __version__
+from cmf.core.store import Store
+from cmf_api import errors
+from cmf_api.answers import components
+from cmf_api.auth import Gate
+from cmf_api.routes import health, journals, lineage, nodes, operations, pull
+from cmf_api.settings import ServerSettings
+from cmf_api.writer import Writer
+
+
+def create_app(settings: ServerSettings, store: Store) -> FastAPI:
+    """A server's app over a store, which it closes at its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.writer = Writer(store, settings.max_waiting)
+        yield
+        app.state.writer.close()
+        store.close()
+
+    app = FastAPI(
+        title="cmf", version=__version__, lifespan=lifespan, redoc_url=None, description="Lineage as one graph."
+    )
+    app.state.settings = settings
+    app.state.store = store
+    for room in (health, journals, operations, pull, nodes, lineage):
+        app.include_router(room.router)
+    errors.install(app)
+    app.add_middleware(Gate, token=settings.token)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the schemas of the structs that are the bodies."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document.setdefault("components", {}).setdefault("schemas", {}).update(components())
+        app.openapi_schema = document
+    return app.openapi_schema

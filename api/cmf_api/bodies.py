@@ -1,0 +1,112 @@
+"""Bodies of requests, read and unpacked within limits: no request can make the server hold more than they say."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+import zstandard
+from fastapi import Request
+
+from cmf.core.errors import BadQuestion, BadRecord
+from cmf.core.records import MAX_LINE_BYTES
+from cmf_api.errors import TooLarge, UnsupportedBody
+from cmf_api.settings import ServerSettings
+
+T = TypeVar("T")
+
+_PIECE = 1 << 18
+
+
+async def read(request: Request) -> bytes:
+    """The body as sent.
+
+    Raises:
+        TooLarge: it is larger than the server takes; the rest of it is not read.
+    """
+    limit = settings_of(request).max_body_bytes
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            line = None if request.headers.get("content-encoding") else body.count(b"\n") + 1
+            raise TooLarge(f"the body is larger than {limit} bytes; send it in smaller pieces", line)
+    return bytes(body)
+
+
+async def read_json(request: Request, form: type[T]) -> T:
+    """The body as a value of a form.
+
+    Raises:
+        BadQuestion: it is not one.
+    """
+    body = await read(request)
+    try:
+        return msgspec.json.decode(body, type=form)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        raise BadQuestion(f"the body is no valid JSON for this route: {exc}") from exc
+
+
+def lines(body: bytes, encoding: str | None, limit: int) -> list[bytes]:
+    """The lines of a body, unpacked, without their newlines.
+
+    Raises:
+        TooLarge: a line, or all together, is larger than the server takes.
+        BadRecord: it cannot be unpacked, or ends within a line.
+        UnsupportedBody: the encoding is not gzip or zstd.
+    """
+    found: list[bytes] = []
+    rest = bytearray()
+    size = 0
+    for piece in _unpacked(body, encoding, found):
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes when unpacked", len(found) + 1)
+        rest += piece
+        if b"\n" in piece:
+            *whole, last = bytes(rest).split(b"\n")
+            found.extend(whole)
+            rest = bytearray(last)
+        if len(rest) > MAX_LINE_BYTES or (found and max(map(len, found[-1000:])) > MAX_LINE_BYTES):
+            raise TooLarge(f"the line is longer than {MAX_LINE_BYTES} bytes", len(found) + 1)
+    if rest:
+        raise BadRecord(len(found) + 1, "the line has no end; each line ends with a newline")
+    return found
+
+
+def settings_of(request: Request) -> ServerSettings:
+    """The settings of the server that a request came to."""
+    found: ServerSettings = request.app.state.settings
+    return found
+
+
+def _unpacked(body: bytes, encoding: str | None, found: list[bytes]) -> Iterator[bytes]:
+    """The body in pieces of bounded size; `found` are the lines so far, for the line number of an error."""
+    try:
+        match encoding:
+            case None | "" | "identity":
+                yield from (body[start : start + _PIECE] for start in range(0, len(body), _PIECE))
+            case "gzip":
+                yield from _gunzipped(body)
+            case "zstd":
+                with zstandard.ZstdDecompressor(max_window_size=1 << 25).stream_reader(body) as reader:
+                    while piece := reader.read(_PIECE):
+                        yield piece
+            case _:
+                raise UnsupportedBody(f"Content-Encoding {encoding!r}; this server takes gzip, zstd, or none")
+    except (zlib.error, zstandard.ZstdError, EOFError) as exc:
+        raise BadRecord(len(found) + 1, f"the {encoding} body cannot be unpacked: {exc}") from exc
+
+
+def _gunzipped(body: bytes) -> Iterator[bytes]:
+    unpacker = zlib.decompressobj(wbits=31)
+    while body and not unpacker.eof:
+        yield unpacker.decompress(body, _PIECE)
+        body = unpacker.unconsumed_tail
+    while not unpacker.eof:
+        piece = unpacker.decompress(b"", _PIECE)
+        if not piece:
+            raise EOFError("it ends too early")
+        yield piece

@@ -1,0 +1,53 @@
+"""`cmf server`: joins the command line through the entry point group `cmf.commands`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def server(
+    store: Annotated[
+        str | None, typer.Option(help="sqlite:///FILE (embedded; default: in your data folder) or neo4j://HOST:PORT.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8080,
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file with the token that clients must show (CMF_TOKEN there).")
+    ] = None,
+    store_password_file: Annotated[
+        Path | None, typer.Option(help="A file with a Neo4j's password, or user/password.")
+    ] = None,
+    insecure: Annotated[bool, typer.Option(help="Listen beyond this machine without asking for a token.")] = False,
+) -> None:
+    """Serve a graph: sites push to it, everyone asks it.
+
+    Example: cmf server --store sqlite:////srv/cmf/graph.db --port 8080
+    """
+    from cmf.core.errors import MissingExtra
+
+    try:
+        import uvicorn
+
+        from cmf_api.app import create_app
+    except ImportError as exc:
+        raise MissingExtra("cmf server", "server") from exc
+    from cmf_api.settings import ServerSettings, check_exposure, default_store, read_secret
+    from cmf_api.stores import open_store
+
+    token = read_secret(token_file) if token_file else os.environ.get("CMF_SERVER_TOKEN")
+    check_exposure(host, token, insecure)
+    url = store or default_store()
+    opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
+    app = create_app(ServerSettings(token=token), opened)
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
+    _Announced(config, url, token is not None).run()
+
+
+def _shown(url: str) -> str:
+    """A store's URL without the password that may be in it."""
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]

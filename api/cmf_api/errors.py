@@ -1,0 +1,107 @@
+"""Errors as answers: one table from error to status, one shape (RFC 9457 problem+json)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from cmf.core import errors
+from cmf.core.values import encode
+
+PROBLEM: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = "2"
+
+_LOG = logging.getLogger("cmf_api")
+
+
+class TooLarge(errors.CmfError):
+    """A request is larger than the server takes. `line` is the one at which it became so."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem if line is None else f"line {line}: {problem}; nothing of these records was taken")
+        self.line = line
+
+
+class Unauthorized(errors.CmfError):
+    """A request shows no valid token."""
+
+
+class UnsupportedBody(errors.CmfError):
+    """A body is of a type or encoding that this route does not take."""
+
+
+class Busy(errors.CmfError):
+    """Too many pushes are waiting; the same request may be repeated a little later."""
+
+
+STATUSES: Final[dict[type[errors.CmfError], int]] = {
+    errors.UnknownKey: 404,
+    errors.AmbiguousKey: 409,
+    errors.Gap: 409,
+    errors.BadRecord: 422,
+    errors.ChainBroken: 422,
+    errors.InvalidValue: 422,
+    errors.BadQuestion: 422,
+    errors.StoreUnavailable: 503,
+    errors.StoreIncompatible: 503,
+    TooLarge: 413,
+    Unauthorized: 401,
+    UnsupportedBody: 415,
+    Busy: 503,
+}
+"""Every error that a route may raise; anything else is a fault of the server and a 500."""
+
+_EXTENSIONS: Final = ("line", "sequence", "wanted", "asked", "nearest", "candidates")
+
+
+def problem(status: int, code: str, detail: str, **extensions: Any) -> Response:
+    """An error answer. `code` names the error for programs."""
+    headers = {}
+    if status == 503:
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"type": f"urn:cmf:error:{code}", "title": code, "status": status, "detail": detail, "code": code}
+    return Response(encode(body | extensions), status, headers, media_type=PROBLEM)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an app such an answer."""
+    app.add_exception_handler(errors.CmfError, _known)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, _fault)
+
+
+def as_problem(error: errors.CmfError) -> Response:
+    """The answer that stands for an error."""
+    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
+    if status == 500:
+        _LOG.error("unexpected %s", type(error).__name__, exc_info=error)
+    extensions = {name: getattr(error, name) for name in _EXTENSIONS if getattr(error, name, None) is not None}
+    return problem(status, type(error).__name__, str(error), **extensions)
+
+
+async def _known(request: Request, error: errors.CmfError) -> Response:
+    return as_problem(error)
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    places = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+    return problem(422, "BadRequest", "; ".join(places))
+
+
+async def _http(request: Request, error: HTTPException) -> Response:
+    answer = problem(error.status_code, "HttpError", f"{request.method} {request.url.path}: {error.detail}")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "Fault", "the server failed at this request; its log says why")

@@ -1,0 +1,36 @@
+"""Whether the server lives, whether it can do its work, and how much it holds."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from cmf.core.errors import StoreIncompatible, StoreUnavailable
+from cmf.core.model import Stats
+from cmf.core.store import Store
+from cmf_api.answers import Health, answer, answers
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", responses=answers(Health))
+def healthz() -> Response:
+    """The server lives."""
+    return answer(Health("alive"))
+
+
+@router.get("/readyz", responses=answers(Health) | {503: answers(Health)[200] | {"description": "Not ready"}})
+def readyz(request: Request) -> Response:
+    """The store can be reached and has the schema of this version; 503 if not."""
+    store: Store = request.app.state.store
+    try:
+        store.check()
+    except (StoreUnavailable, StoreIncompatible) as exc:
+        return answer(Health("unavailable", str(exc)), 503)
+    return answer(Health("ready"))
+
+
+@router.get("/v1/stats", responses=answers(Stats, 503))
+def stats(request: Request) -> Response:
+    """Counts by kind and by artifact type, how many sites have pushed, when something was last merged."""
+    store: Store = request.app.state.store
+    return answer(store.stats())

@@ -1,0 +1,58 @@
+"""Journals: where each stands, and the records that sites push."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from cmf.core import chunks
+from cmf.core.errors import BadRecord
+from cmf.core.store import Store
+from cmf.remote import Received
+from cmf_api.answers import Journals, Name, answer, answers
+from cmf_api.bodies import lines, read, settings_of
+from cmf_api.writer import Writer
+
+router = APIRouter(tags=["journals"])
+
+
+@router.get("/v1/journals/{site}", responses=answers(Journals))
+def heads(request: Request, site: Name) -> Response:
+    """Up to where each segment of a site's journal is in the graph."""
+    store: Store = request.app.state.store
+    found = store.heads(site)
+    return answer(
+        Journals(
+            segments={segment: head.sequence for segment, head in found.items()},
+            offsets={segment: head.offset for segment, head in found.items()},
+        )
+    )
+
+
+@router.post(
+    "/v1/journals/{site}/{segment}",
+    responses=answers(Received, 409, 413, 415, 422, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "Consecutive lines of a segment, the first time from its header on; gzip or zstd if "
+            "Content-Encoding says so. See the protocol page.",
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def push(request: Request, site: Name, segment: Name) -> Response:
+    """Take records of a segment into the graph: all of these lines, or none."""
+    body = await read(request)
+    received = await run_in_threadpool(_receive, request, site, segment, body, request.headers.get("content-encoding"))
+    return answer(received)
+
+
+def _receive(request: Request, site: str, segment: str, body: bytes, encoding: str | None) -> Received:
+    writer: Writer = request.app.state.writer
+    received = lines(body, encoding, settings_of(request).max_unpacked_bytes)
+    if not received:
+        raise BadRecord(1, "there is no line")
+    chunk = chunks.parse(site, segment, received)
+    merged = writer.do(lambda transaction: chunks.merge(transaction, chunk), len(chunk.records))
+    return Received(merged.head.sequence, merged.applied, merged.duplicates)

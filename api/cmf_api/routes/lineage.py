@@ -1,0 +1,49 @@
+"""Lineage: where something comes from, and what it touched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from cmf.core import lineage as rules
+from cmf.core.errors import BadQuestion
+from cmf.core.lineage import DEFAULT_LIMIT, MAX_DEPTH, MAX_LIMIT, Question
+from cmf.core.model import Lineage
+from cmf.core.resolve import resolve
+from cmf.core.store import Store
+from cmf_api.answers import Key, answer, answers, asks
+from cmf_api.bodies import read_json
+
+router = APIRouter(tags=["lineage"])
+
+
+@router.get("/v1/lineage/{key:path}", responses=answers(Lineage, 404, 409, 422, 503))
+def lineage(
+    request: Request,
+    key: Key,
+    direction: Literal["upstream", "downstream", "both"] = "both",
+    depth: Annotated[int | None, Query(ge=0, le=MAX_DEPTH)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    include_retracted: bool = False,
+) -> Response:
+    """The lineage of one artifact or execution."""
+    question = Question(keys=(key,), direction=direction, depth=depth, limit=limit, include_retracted=include_retracted)
+    return _ask(request, question)
+
+
+@router.post("/v1/lineage", responses=answers(Lineage, 404, 409, 422, 503), openapi_extra=asks(Question))
+async def lineage_of_many(request: Request) -> Response:
+    """The lineage of many artifacts and executions together."""
+    question = await read_json(request, Question)
+    if not question.keys:
+        raise BadQuestion("keys is empty; name at least one artifact or execution")
+    return await run_in_threadpool(_ask, request, question)
+
+
+def _ask(request: Request, question: Question) -> Response:
+    store: Store = request.app.state.store
+    whole = tuple(resolve(store, key) for key in question.keys)
+    return answer(rules.lineage(store, msgspec.structs.replace(question, keys=whole)))

@@ -1,0 +1,42 @@
+"""Operations from clients that keep no journal."""
+
+from __future__ import annotations
+
+import hashlib
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from cmf.clock import now
+from cmf.core.delta import fold
+from cmf.core.errors import BadRecord, InvalidValue
+from cmf.core.operations import check
+from cmf.core.records import make_stamp
+from cmf.core.values import encode
+from cmf_api.answers import Stated, Taken, answer, answers, asks
+from cmf_api.bodies import read_json
+from cmf_api.writer import Writer
+
+router = APIRouter(tags=["operations"])
+
+
+@router.post("/v1/operations", responses=answers(Taken, 413, 422, 503), openapi_extra=asks(Stated))
+async def operations(request: Request) -> Response:
+    """Take operations into the graph: all of them, or none."""
+    stated = await read_json(request, Stated)
+    return answer(await run_in_threadpool(_take, request, stated))
+
+
+def _take(request: Request, stated: Stated) -> Taken:
+    for number, operation in enumerate(stated.operations, 1):
+        try:
+            check(operation)
+        except InvalidValue as exc:
+            raise BadRecord(number, str(exc)) from exc
+    # Its content names the statement, so that one with a time may be repeated.
+    origin = "post-" + hashlib.sha256(encode(stated.operations)).hexdigest()[:32]
+    at = stated.at or now()
+    delta = fold((make_stamp(at, origin, number), op) for number, op in enumerate(stated.operations, 1))
+    writer: Writer = request.app.state.writer
+    writer.do(lambda transaction: transaction.merge(delta), len(stated.operations))
+    return Taken(len(stated.operations))

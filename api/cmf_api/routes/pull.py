@@ -1,0 +1,38 @@
+"""Pull: a slice of the graph, as the operations that make it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from cmf.core.slices import keys_of, statements
+from cmf.core.store import Store
+from cmf.remote import NDJSON, PullQuestion
+from cmf_api.answers import answers, asks
+from cmf_api.bodies import read_json
+
+router = APIRouter(tags=["pull"])
+
+
+@router.post(
+    "/v1/pull",
+    response_class=StreamingResponse,
+    responses=answers(PullQuestion, 422, 503)
+    | {
+        200: {
+            "description": "Operations with their stamps, one a line; the last line counts them.",
+            "content": {NDJSON: {"schema": {"type": "string"}}},
+        }
+    },
+    openapi_extra=asks(PullQuestion),
+)
+async def pull(request: Request) -> Response:
+    """The operations of artifacts with their chain of lineage, of projects, and of pipelines."""
+    question = await read_json(request, PullQuestion)
+    store: Store = request.app.state.store
+    projects = [(asked.project, asked.branch) for asked in question.projects]
+    keys = await run_in_threadpool(
+        keys_of, store, question.artifacts, projects, question.pipelines, question.direction, question.depth
+    )
+    return StreamingResponse(statements(store, keys), media_type=NDJSON)

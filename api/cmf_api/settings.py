@@ -1,0 +1,65 @@
+"""The settings of a server."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+import msgspec
+
+from cmf.core.errors import SettingsProblem
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One value for the whole server."""
+
+    token: str | None = None
+    """The bearer token that every request to `/v1` must show; None lets everyone in, for loopback only."""
+    max_body_bytes: int = 16 << 20
+    """The greatest size of a request as sent."""
+    max_unpacked_bytes: int = 64 << 20
+    """The greatest size of a request's unpacked body."""
+    max_waiting: int = 64
+    """How many pushes may wait for the store before others are asked to come back later."""
+
+
+def default_store() -> str:
+    """The embedded store in the user's data folder (`XDG_DATA_HOME`)."""
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return f"sqlite:///{data / 'cmf' / 'server.db'}"
+
+
+def read_secret(file: Path) -> str:
+    """The first line of a file that holds a secret.
+
+    Raises:
+        SettingsProblem: it cannot be read, or is empty.
+    """
+    try:
+        secret = file.read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise SettingsProblem(f"{file}: {exc.strerror}") from exc
+    if not secret:
+        raise SettingsProblem(f"{file} is empty; it must hold the secret")
+    return secret
+
+
+def check_exposure(host: str, token: str | None, insecure: bool) -> None:
+    """That a server others can reach asks for a token, unless its owner insists.
+
+    Raises:
+        SettingsProblem: it would let everyone in.
+    """
+    if token is None and not insecure and not _is_loopback(host):
+        raise SettingsProblem(
+            f"--host {host} can be reached from elsewhere and no token is set: anyone could read and write. "
+            f"Give --token-file FILE, or --insecure if something in front of the server keeps others out."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

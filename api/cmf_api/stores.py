@@ -1,0 +1,40 @@
+"""From a store's URL to the store: `sqlite:///…` is embedded, `neo4j://…` (or `bolt://…`) is a Neo4j."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from cmf.core.errors import SettingsProblem
+from cmf.core.store import Store
+from cmf.stores.sqlite import SqliteStore
+
+
+def open_store(url: str, secret: str | None = None) -> Store:
+    """The store at this URL. `secret` is a Neo4j's `password` or `user/password`, kept out of the URL.
+
+    Raises:
+        SettingsProblem: the URL names no store.
+        StoreUnavailable: the embedded store's file cannot be opened. (A Neo4j may be down at the start.)
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        if not rest.startswith("/") or rest == "/":
+            raise SettingsProblem(f"{url}: a SQLite store is named sqlite:///<path of its file>")
+        # sqlite:///relative.db, sqlite:////absolute.db; and sqlite:///absolute, which people write
+        return SqliteStore(Path(rest if Path(rest).parent.is_dir() else rest.removeprefix("/")), durable=True)
+    if scheme.split("+")[0] in ("neo4j", "bolt"):
+        from cmf_graph.store import Neo4jStore
+
+        return Neo4jStore(_with_secret(url, secret))
+    raise SettingsProblem(f"{url}: a store is named sqlite:///<file> or neo4j://<host>[:<port>]")
+
+
+def _with_secret(url: str, secret: str | None) -> str:
+    if secret is None:
+        return url
+    parts = urlsplit(url)
+    user, _, password = secret.rpartition("/")
+    user = user or parts.username or "neo4j"
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{host}").geturl()

@@ -1,0 +1,108 @@
+"""The one writer of the server's store: pushes queue here, and many share a transaction.
+
+A transaction that waits for the disk costs the same for one push as for many (group commit). Several writers
+at once would starve each other on SQLite, and lock each other out on Neo4j.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from cmf.core.errors import CmfError, StoreUnavailable
+from cmf.core.store import Store, Transaction
+from cmf_api.errors import Busy
+
+T = TypeVar("T")
+
+MAX_GROUP_RECORDS = 10_000
+"""How many records a transaction gathers at most, so that none holds the store for long."""
+
+
+class _Job(NamedTuple):
+    work: Callable[[Transaction], Any]
+    records: int
+    outcome: Future[Any]
+
+
+class Writer:
+    """Does work on a store, in the order in which it was submitted."""
+
+    def __init__(self, store: Store, max_waiting: int) -> None:
+        self._store = store
+        self._queue: queue.Queue[_Job | None] = queue.Queue(max_waiting)
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="cmf-writer", daemon=True)
+        self._thread.start()
+
+    def do(self, work: Callable[[Transaction], T], records: int) -> T:
+        """Do `work` in a transaction and wait until it is committed.
+
+        `work` raises what it refuses before it changes anything: others may share its transaction.
+
+        Raises:
+            Busy: too much is waiting already.
+            StoreUnavailable: it could not be committed; nothing was changed.
+        """
+        outcome: Future[T] = Future()
+        if self._closed:
+            raise StoreUnavailable("the server is stopping; push again when it is back")
+        try:
+            self._queue.put_nowait(_Job(work, records, outcome))
+        except queue.Full:
+            raise Busy("too many pushes are waiting for the store; push again in a moment") from None
+        return outcome.result()
+
+    def close(self) -> None:
+        """Finish what is waiting."""
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._queue.get()) is not None:
+            stop = self._commit(self._group(job))
+            if stop:
+                return
+
+    def _group(self, first: _Job) -> list[_Job | None]:
+        group: list[_Job | None] = [first]
+        records = first.records
+        while records < MAX_GROUP_RECORDS:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            group.append(job)
+            if job is None:
+                break
+            records += job.records
+        return group
+
+    def _commit(self, group: list[_Job | None]) -> bool:
+        """Do a group of jobs in one transaction; → whether it held the sign to stop."""
+        jobs = [job for job in group if job is not None]
+        try:
+            outcomes = self._store.write(lambda transaction: [_attempt(job, transaction) for job in jobs])
+        except BaseException as exc:
+            for job in jobs:
+                job.outcome.set_exception(exc)
+        else:
+            for job, (result, refusal) in zip(jobs, outcomes, strict=True):
+                if refusal is None:
+                    job.outcome.set_result(result)
+                else:
+                    job.outcome.set_exception(refusal)
+        return None in group
+
+
+def _attempt(job: _Job, transaction: Transaction) -> tuple[Any, CmfError | None]:
+    try:
+        return job.work(transaction), None
+    except StoreUnavailable:
+        raise
+    except CmfError as refusal:
+        return None, refusal
