@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 from cmf.core.errors import CmfError
 
 if TYPE_CHECKING:
-    from cmf.query import Query, query
-    from cmf.run import Run, run
+    from cmf.questions import Query, query
+    from cmf.recording import Run, run
 
 __version__ = "0.1.0"
 
 __all__ = ["CmfError", "Query", "Run", "query", "run"]
 
+# The modules are not named `run` and `query`: importing a module sets that name in its package, and would put
+# itself in the place of the function.
 # `import cmf` stands at the top of people's scripts: what it offers is loaded when it is first used.
-_LAZY = {"Query": "cmf.query", "Run": "cmf.run", "query": "cmf.query", "run": "cmf.run"}
+_LAZY = {"Query": "cmf.questions", "Run": "cmf.recording", "query": "cmf.questions", "run": "cmf.recording"}
 
 
 def __getattr__(name: str) -> object:

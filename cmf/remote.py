@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+import gzip
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import quote
@@ -82,15 +82,14 @@ class Remote:
         answer = self._get(f"/v1/journals/{site}", _Heads)
         return {name: JournalHead(sequence, answer.offsets.get(name, 0)) for name, sequence in answer.segments.items()}
 
-    def push(self, site: str, segment: str, lines: Sequence[bytes]) -> Received:
-        """Send consecutive lines of a segment; they are merged when this returns.
+    def push(self, site: str, segment: str, packed: bytes) -> Received:
+        """Send consecutive lines of a segment, as `pack` made them; they are merged when this returns.
 
         Raises:
             Gap: lines before them are missing on the server.
         """
-        body = _compress(lines)
         headers = {"Content-Type": NDJSON, "Content-Encoding": "gzip"}
-        return self._post(f"/v1/journals/{site}/{segment}", Received, content=body, headers=headers)
+        return self._post(f"/v1/journals/{site}/{segment}", Received, content=packed, headers=headers)
 
     def pull(self, question: PullQuestion) -> Iterator[Stamped]:
         """The operations of a slice, as they arrive."""
@@ -217,10 +216,10 @@ def _as_error(where: str, status: int, problem: dict[str, Any]) -> Exception:
     return ServerRefused(f"{where} refused: {detail}", status, problem)
 
 
-def _compress(lines: Sequence[bytes]) -> bytes:
+def pack(lines: Iterable[bytes]) -> bytes:
+    """Lines as the body of a push."""
     # Level 1: five times smaller at a tenth of the cost of the default.
-    compressor = zlib.compressobj(1, wbits=31)
-    return b"".join([*(compressor.compress(line + b"\n") for line in lines), compressor.flush()])
+    return gzip.compress(b"".join(line + b"\n" for line in lines), compresslevel=1, mtime=0)
 
 
 def _quoted(text: str) -> str:

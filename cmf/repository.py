@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from cmf.core import chunks
 from cmf.core.delta import fold
 from cmf.core.errors import BadRecord, ChainBroken, CorruptRecord, JournalUnwritable, NotARepository, StoreUnavailable
 from cmf.core.operations import Operation
-from cmf.core.store import Head, Transaction
+from cmf.core.store import Head, Store, Transaction
 from cmf.journal import Appended, SegmentWriter
 from cmf.stores.sqlite import SqliteStore
 
@@ -54,20 +55,35 @@ class Segment(NamedTuple):
 
 
 class Repository:
-    """A clone. Opening it brings its view up to date with its journal, whatever happened before."""
+    """A clone. Opening it brings its view up to date with its journal, whatever happened before.
 
-    def __init__(self, root: Path) -> None:
+    Without `catch_up` the view is not even opened before it is used: for whoever mends a damaged one.
+    """
+
+    def __init__(self, root: Path, *, catch_up: bool = True) -> None:
         self.root = root
         self.folder = root / FOLDER
         self.site = _site(self.folder)
         self.settings = settings.load(self.folder / "config.toml")
-        self.view = SqliteStore(self.folder / "view.db", durable=False)
-        self.catch_up()
-        self.clock = HybridClock(self.view.greatest_time())
-        self._writer = SegmentWriter(self.folder / "journal", self.site, f"cmf {__version__}", self.clock)
+        if catch_up:
+            self.catch_up()
+
+    @cached_property
+    def view(self) -> SqliteStore:
+        """The journal as a graph."""
+        return SqliteStore(self.folder / "view.db", durable=False)
+
+    @cached_property
+    def clock(self) -> HybridClock:
+        """What stamps this process's records: later than everything that the view knows."""
+        return HybridClock(self.view.greatest_time())
+
+    @cached_property
+    def _writer(self) -> SegmentWriter:
+        return SegmentWriter(self.folder / "journal", self.site, f"cmf {__version__}", self.clock)
 
     @classmethod
-    def find(cls, start: Path) -> Repository:
+    def find(cls, start: Path, *, catch_up: bool = True) -> Repository:
         """The clone that a folder lies in.
 
         Raises:
@@ -75,7 +91,7 @@ class Repository:
         """
         for folder in (start.resolve(), *start.resolve().parents):
             if (folder / FOLDER).is_dir():
-                return cls(folder)
+                return cls(folder, catch_up=catch_up)
         raise NotARepository(start)
 
     @classmethod
@@ -115,19 +131,26 @@ class Repository:
         Raises:
             CorruptRecord: a line is damaged; everything before it is in the view.
         """
-        heads = {site: self.view.heads(site) for site in (self.site, PULLED)}
+        self.show_in(self.view, progress)
+
+    def rebuild(self, progress: Progress | None = None) -> None:
+        """Make the view anew from the journal, whatever state it was in."""
+        self._close_view()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.folder / 'view.db'}{suffix}").unlink(missing_ok=True)
+        self.catch_up(progress)
+
+    def show_in(self, store: Store, progress: Progress | None = None) -> None:
+        """Bring any store up to date with the journal, as `catch_up` does the view.
+
+        Raises:
+            CorruptRecord: a line is damaged; everything before it is in the store.
+        """
+        heads = {site: store.heads(site) for site in (self.site, PULLED)}
         for segment in (*self.segments, *self.pulled_segments):
             head = heads[segment.site].get(segment.name, journal.START)
             if self._has_more(segment, head):
-                self._take(segment, head, progress)
-
-    def rebuild(self, progress: Progress | None = None) -> None:
-        """Make the view anew from the journal."""
-        self.view.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.view.path}{suffix}").unlink(missing_ok=True)
-        self.view = SqliteStore(self.view.path, durable=False)
-        self.catch_up(progress)
+                _take(store, segment, head, progress)
 
     def check(self, progress: Progress | None = None) -> Iterator[CorruptRecord]:
         """Read every line of the journal; → the damage that was found, a segment at a time."""
@@ -142,8 +165,14 @@ class Repository:
 
     def close(self) -> None:
         """Finish the segment and let go of the view."""
-        self._writer.close()
-        self.view.close()
+        if "_writer" in vars(self):
+            self._writer.close()
+        self._close_view()
+
+    def _close_view(self) -> None:
+        if "view" in vars(self):
+            self.view.close()
+            del self.view
 
     def _show(self, appended: Appended) -> None:
         delta = fold(appended.stamped)
@@ -179,12 +208,13 @@ class Repository:
             )
         return segment.path.exists() and segment.path.stat().st_size != head.offset
 
-    def _take(self, segment: Segment, head: Head, progress: Progress | None) -> None:
-        for lines, first in _batches(segment.path, head):
-            chunk = _parse(segment, lines, first)
-            self.view.write(lambda transaction, chunk=chunk: chunks.merge(transaction, chunk))  # type: ignore[misc]
-            if progress:
-                progress(sum(len(line) + 1 for line in lines))
+
+def _take(store: Store, segment: Segment, head: Head, progress: Progress | None) -> None:
+    for lines, first in _batches(segment.path, head):
+        chunk = _parse(segment, lines, first)
+        store.write(lambda transaction, chunk=chunk: chunks.merge(transaction, chunk))  # type: ignore[misc]
+        if progress:
+            progress(sum(len(line) + 1 for line in lines))
 
 
 def _batches(path: Path, head: Head) -> Iterator[tuple[list[bytes], Head]]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from cmf import journal
 from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
 from cmf.core.store import Head
 from cmf.pulled import Pulled, write_pulled
-from cmf.remote import JournalHead, PullQuestion, Remote
+from cmf.remote import JournalHead, PullQuestion, Remote, pack
 from cmf.repository import CHUNK_RECORDS, PULLED, Repository, Segment
 
 CHUNK_BYTES = 1 << 20
 """The greatest size of a chunk before compression, give or take a line."""
 
+T = TypeVar("T")
 Progress = Callable[[int], None]
 
 
@@ -67,16 +69,25 @@ def push(repository: Repository, server: Remote, progress: Progress | None = Non
 
 def _push_segment(server: Remote, segment: Segment, known: JournalHead | None) -> Iterator[tuple[int, int, int]]:
     """Push a segment from where the server is; → per chunk: new records, known ones, bytes."""
-    lines = journal.read(segment.path, _head_at(segment.path, known))
+    chunks = _chunks(journal.read(segment.path, _head_at(segment.path, known)))
     try:
-        for chunk in _chunks(lines):
-            received = server.push(segment.site, segment.name, chunk)
-            yield received.applied, received.duplicates, sum(len(line) + 1 for line in chunk)
+        for packed, size in _ahead((pack(chunk), sum(map(len, chunk)) + len(chunk)) for chunk in chunks):
+            received = server.push(segment.site, segment.name, packed)
+            yield received.applied, received.duplicates, size
     except Gap:
         if known is None:
             raise
         # The server lost what it said it had (it was restored from a backup, say): it gets everything again.
         yield from _push_segment(server, segment, None)
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, each made while the one before it is dealt with: the server and this process work side by side."""
+    with ThreadPoolExecutor(1) as maker:
+        following = maker.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = maker.submit(next, items, None)
+            yield item
 
 
 def _head_at(path: Path, known: JournalHead | None) -> Head:

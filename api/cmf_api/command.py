@@ -43,8 +43,14 @@ def server(
     url = store or default_store()
     opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
     app = create_app(ServerSettings(token=token), opened)
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
-    _Announced(config, url, token is not None).run()
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=20
+    )
+    sockets = [config.bind_socket()]
+    address, bound = sockets[0].getsockname()[:2]
+    guard = "clients must show the token" if token else "anyone who can reach this address may read and write"
+    typer.echo(f"cmf server on http://{address}:{bound}, store {_shown(url)}; {guard}")
+    uvicorn.Server(config).run(sockets)
 
 
 def _shown(url: str) -> str:

@@ -110,11 +110,12 @@ def check_name(name: str, what: str) -> str:
 
 def canonical(value: Json) -> bytes:
     """The one sequence of bytes that stands for a value: RFC 8785 over the recorded form."""
-    # Without floats and with ASCII keys, msgspec's sorted JSON is RFC 8785 to the byte (a property test
-    # holds it there) and thirty times faster.
-    if _is_plain(value):
-        return msgspec.json.encode(value, order="sorted")
-    return rfc8785.dumps(value)
+    # msgspec's sorted JSON is RFC 8785 to the byte, and twenty times faster, but for keys beyond ASCII and for
+    # floats that the two write differently (a property test holds it there).
+    try:
+        return msgspec.json.encode(_plain(value), order="sorted")
+    except _NotPlainError:
+        return rfc8785.dumps(value)
 
 
 def encode(value: object) -> bytes:
@@ -248,10 +249,24 @@ def _check_tag(text: object, what: str) -> None:
     raise InvalidValue(f"{what}: {{'$number': {text!r}}} is no number that needs a tag")
 
 
-def _is_plain(value: Json) -> bool:
-    kind = type(value)
-    if kind is dict:
-        return all(key.isascii() and _is_plain(item) for key, item in value.items())  # type: ignore[union-attr]
-    if kind is list:
-        return all(_is_plain(item) for item in value)  # type: ignore[union-attr]
-    return kind is not float
+class _NotPlainError(Exception):
+    pass
+
+
+def _plain(value: Json) -> Json:
+    """A value that msgspec writes as RFC 8785 wants `value` written."""
+    match value:
+        case dict():
+            if not all(map(str.isascii, value)):
+                raise _NotPlainError
+            return {key: _plain(item) for key, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case float():
+            if value.is_integer() and -_EXACT < value < _EXACT:
+                return int(value)  # 1.0 is written 1
+            if not 1e-4 <= abs(value) < 1e15:
+                raise _NotPlainError
+            return value
+        case _:
+            return value

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from cmf.core.model import Artifact, ArtifactType, Edge, Execution, Lineage, Node
-from cmf.core.values import Json
+from cmf.core.values import Json, from_json
 
 # Characters that are no text: they would break XML, steer a terminal, or turn the reading direction around.
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
@@ -98,7 +98,8 @@ def value(content: Json) -> str:
 
 def whole_value(content: Json) -> str:
     """A value in full."""
-    return printable(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str))
+    told = from_json(content)  # NaN, not {"$number": "NaN"}
+    return printable(told if isinstance(told, str) else json.dumps(told, ensure_ascii=False, default=str))
 
 
 def pairs(values: Mapping[str, Json]) -> list[str]:

@@ -1,6 +1,10 @@
 // New nodes
-// parameters: rows
+// parameters: rows, now
 // returns: none
 UNWIND $rows AS row
 CREATE (n:Entity:$(row.labels))
-SET n = row.set
+SET
+  n = row.set,
+  n.recorded_at = $now,
+  n.started_at = datetime(row.set.started_at),
+  n.ended_at = datetime(row.set.ended_at)

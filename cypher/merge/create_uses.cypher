@@ -1,8 +1,8 @@
 // New uses, and the links of stages to their pipelines and executions
-// parameters: rows
+// parameters: rows, now
 // returns: none
 UNWIND $rows AS row
 MATCH (source:Entity {key: row.source})
 MATCH (target:Entity {key: row.target})
 CREATE (source)-[link:$(row.type)]->(target)
-SET link = row.set
+SET link = row.set, link.recorded_at = $now

@@ -84,7 +84,7 @@ def _among(of: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
 
 def _create_nodes(changes: Changes, delta: Delta, keys: Collection[str], now: str) -> None:
     for row in node_rows(delta, sorted(keys)):
-        _stamp(row.properties, now, now)
+        _stamp_retraction(row.properties, now)
         changes.create_nodes.append({"labels": row.labels, "set": row.properties})
 
 
@@ -127,7 +127,7 @@ def _create_uses(changes: Changes, delta: Delta, held: Held, joined: Delta, now:
     new = delta.uses.keys() - held.recorded.keys()
     for source, keys in ((delta, new - held.pending), (joined, new & held.pending)):
         for key, link in use_rows(source, sorted(keys)):
-            _stamp(link.properties, now, _retraction_recorded(held, source, key, now))
+            _stamp_retraction(link.properties, _retraction_recorded(held, source, key, now))
             changes.create_uses.append(_link_row(link))
     changes.drop_pending = sorted(new & held.pending)
 
@@ -150,6 +150,10 @@ def _put_pending(changes: Changes, delta: Delta, held: Held, joined: Delta, now:
 
 def _stamp(properties: dict[str, Any], recorded_at: str, retraction_recorded_at: str) -> None:
     properties["recorded_at"] = recorded_at
+    _stamp_retraction(properties, retraction_recorded_at)
+
+
+def _stamp_retraction(properties: dict[str, Any], retraction_recorded_at: str) -> None:
     if "cmf_retraction" in properties:
         properties["retraction_recorded_at"] = retraction_recorded_at
 

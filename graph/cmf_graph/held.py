@@ -100,11 +100,13 @@ class Held:
             facts.get("long_path") or facts["path"],
         )
         self._take_said(key, facts)
+        self._take_fields(key, facts)
 
     def take_pending(self, key: str, facts: Facts) -> None:
         """Take in what was said of a use that has not come."""
         self.pending.add(key)
         self._take_said(key, facts)
+        self._take_fields(key, facts)
 
     def _take_told(self, key: str, first: Stamp, facts: Facts) -> None:
         match kind_of(key):
@@ -124,10 +126,13 @@ class Held:
         if retraction := facts.get("cmf_retraction"):
             self.delta.retractions[key] = Register.of(*msgspec.json.decode(retraction))
             self.retractions_recorded[key] = facts["retraction_recorded_at"]
-        if stamp := facts.get("commit_stamp"):
-            self.delta.commits[key] = Register.of(stamp, facts["commit"])
-        if stamp := facts.get("url_stamp"):
-            self.delta.urls[key] = Register.of(stamp, facts["url"])
+
+    def _take_fields(self, key: str, facts: Facts) -> None:
+        """What a use itself can be told anew with."""
+        for name, registers in (("commit", self.delta.commits), ("url", self.delta.urls)):
+            if name in facts:
+                # The stamp is left out where it is that of the use.
+                registers[key] = Register.of(facts.get(f"{name}_stamp") or facts["first"], facts[name])
 
 
 def points_register(stamp: str, rows: str) -> Register[Any]:

@@ -19,13 +19,14 @@ POINTS_BATCH = 50
 """Chunks of points of one statement; each may have thousands of rows."""
 
 _IN_ORDER = ("create_nodes", "update_nodes", "create_uses", "update_uses", "put_relations", "put_pending")
+"""The statements over rows: nodes before what connects them."""
 
 
 def merge(run: Run, delta: Delta, now: str) -> None:
     """Join a delta into the graph. The caller's transaction holds the writer's lock, so nothing changes meanwhile."""
     delta = _whole(delta)
     held = _held(run, delta)
-    _write(run, decide(delta, held, now))
+    _write(run, decide(delta, held, now), now)
     _put_points(run, delta, held)
 
 
@@ -63,10 +64,12 @@ def _hold_pending(run: Run, delta: Delta, held: Held) -> None:
             held.take_pending(key, facts)
 
 
-def _write(run: Run, changes: Changes) -> None:
+def _write(run: Run, changes: Changes, now: str) -> None:
     for name in _IN_ORDER:
+        query = load(f"merge/{name}")
+        stamp = {"now": now} if "now" in query.parameters else {}
         for batch in batches(getattr(changes, name)):
-            run(load(f"merge/{name}"), rows=batch)
+            run(query, rows=batch, **stamp)
     for batch in batches(changes.drop_pending):
         run(load("merge/drop_pending"), keys=batch)
 

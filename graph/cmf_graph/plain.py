@@ -66,10 +66,10 @@ def plain(value: Json) -> Any:
             return _text(value)
 
 
-def time(text: str | None) -> datetime | None:
-    """A recorded time as Neo4j's datetime; None where the calendar has no such time."""
+def time(text: str | None) -> str | None:
+    """A recorded time that a statement makes a datetime of; None where the calendar has no such time."""
     try:
-        return datetime.fromisoformat(text) if text else None
+        return text if text and datetime.fromisoformat(text) else None
     except ValueError:
         return None
 

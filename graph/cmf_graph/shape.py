@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cmf.core import answers
-from cmf.core.delta import Delta, Register, RelationFact
+from cmf.core.delta import Delta, Register, RelationFact, UseFact
 from cmf.core.identity import stage_key
 from cmf.core.model import Artifact, ArtifactType, Edge, Execution, Node, Pipeline, Stage
 from cmf.core.operations import ForeignIdentity
@@ -126,11 +126,17 @@ def _said(delta: Delta, stated: Stated, key: str) -> Properties:
         said["cmf_properties"] = _json({name: [r.stamp, r.value] for name, r in sorted(registers.items())})
     if retraction := delta.retractions.get(key):
         said["cmf_retraction"] = _json([retraction.stamp, retraction.value])
-    if commit := delta.commits.get(key):
-        said |= {"commit": commit.value, "commit_stamp": commit.stamp}
-    if url := delta.urls.get(key):
-        said |= {"url": url.value, "url_stamp": url.stamp}
+    _say(said, "commit", delta.commits.get(key), delta.uses.get(key))
+    _say(said, "url", delta.urls.get(key), delta.uses.get(key))
     return said
+
+
+def _say(said: Properties, name: str, register: Register[str] | None, use: UseFact | None) -> None:
+    """A field of a use, with its stamp, unless that is the use's own, as it mostly is."""
+    if register:
+        said[name] = register.value
+        if use is None or use.first != register.stamp:
+            said[f"{name}_stamp"] = register.stamp
 
 
 def _artifact(delta: Delta, node: Artifact) -> Properties:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from cmf.core import lineage as rules
 from cmf.core.errors import FileProblem, UnknownKey
-from cmf.core.lineage import DEFAULT_LIMIT, Question
-from cmf.core.model import Direction, Lineage, Node, NodeDetail, Page, Stats
+from cmf.core.lineage import DEFAULT_LIMIT, MAX_LIMIT, Question
+from cmf.core.model import Artifact, Direction, Lineage, Node, NodeDetail, Page, Stats
 from cmf.core.resolve import resolve
 from cmf.core.store import Filters, ListKind, Store
+from cmf.core.values import Json
 from cmf.versioning.dvc import content
 
 USES_SHOWN = 1_000
@@ -126,6 +127,19 @@ class Query:
     def executions(self, filters: Filters | None = None) -> Iterator[Node]:
         """The executions, newest first."""
         return self._all("execution", filters)
+
+    def metrics(self, executions: Iterable[str]) -> dict[str, dict[str, Json]]:
+        """What executions (by key) measured, as a whole: the values of the metrics that each put out."""
+        keys = tuple(executions)
+        if not keys:
+            return {}
+        question = Question(keys=keys, direction="downstream", depth=1, limit=MAX_LIMIT, include_retracted=True)
+        answer = self._source.lineage(question)
+        values = {node.key: node.values for node in answer.nodes if isinstance(node, Artifact) and not node.retracted}
+        found: dict[str, dict[str, Json]] = {}
+        for edge in answer.edges:
+            found.setdefault(edge.source, {}).update(values.get(edge.target) or {})
+        return found
 
     def pipelines(self, filters: Filters | None = None) -> Iterator[Node]:
         """The pipelines, by name."""
