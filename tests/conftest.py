@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from neo4j_server import neo4j_server_or_skip
 
 from cmf.core.store import Store
 from cmf.stores.memory import MemoryStore
 from cmf.stores.sqlite import SqliteStore
-from neo4j_server import neo4j_server_or_skip
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,10 @@ operations: st.SearchStrategy[Operation] = st.one_of(
 )
 
 stamps = st.builds(
-    make_stamp, st.integers(0, 5).map(lambda s: written(1_700_000_000_000_000 + s)), st.sampled_from("AB"), st.integers(1, 9)
+    make_stamp,
+    st.integers(0, 5).map(lambda s: written(1_700_000_000_000_000 + s)),
+    st.sampled_from("AB"),
+    st.integers(1, 9),
 )
 stamped: st.SearchStrategy[tuple[Stamp, Operation]] = st.tuples(stamps, operations)
 

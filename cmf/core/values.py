@@ -231,8 +231,11 @@ def _check(value: Json, what: str, depth: int) -> None:
                 _check(item, what, depth - 1)
         case {"$number": text} if len(value) == 1:
             _check_tag(text, what)
-        case {"$object": inner} if len(value) == 1 and not isinstance(inner, dict):
-            raise InvalidValue(f"{what}: malformed {{'$object': …}}")
+        case {"$object": inner} if len(value) == 1:
+            if not _single(inner) or next(iter(inner)) not in _TAGS:
+                raise InvalidValue(f"{what}: {{'$object': …}} wraps what looks like a tag, and nothing else")
+            for item in inner.values():
+                _check(item, what, depth - 1)
         case dict():
             for item in value.values():
                 _check(item, what, depth - 1)

@@ -2,7 +2,11 @@
 // parameters: q, q_lower, name, type, used, pipeline, stage, project, at, key, limit
 // returns: key
 MATCH (n:Artifact)
-WHERE n.first_seen <= $at AND (n.first_seen < $at OR n.key < $key)
+WHERE n.first_seen <= $at AND n.key IS NOT NULL
+// Ordered before it is filtered, or 5.26 splits the filter into a union of indexes and sorts.
+WITH n
+ORDER BY n.first_seen DESC, n.key DESC
+WHERE (n.first_seen < $at OR n.key < $key)
   AND ($q IS NULL OR toLower(n.name) CONTAINS $q_lower OR n.key STARTS WITH $q OR n.key CONTAINS ':' + $q)
   AND ($name IS NULL OR n.name = $name)
   AND ($type IS NULL OR $type IN n.types)

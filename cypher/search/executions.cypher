@@ -2,7 +2,11 @@
 // parameters: q, q_lower, name, type, pipeline, stage, project, status, at, key, limit
 // returns: key
 MATCH (n:Execution)
-WHERE n.started <= $at AND (n.started < $at OR n.key < $key)
+WHERE n.started <= $at AND n.key IS NOT NULL
+// Ordered before it is filtered, or 5.26 splits the filter into a union of indexes and sorts.
+WITH n
+ORDER BY n.started DESC, n.key DESC
+WHERE (n.started < $at OR n.key < $key)
   AND ($q IS NULL OR toLower(n.name) CONTAINS $q_lower OR n.key STARTS WITH $q OR n.key CONTAINS ':' + $q)
   AND ($name IS NULL OR n.name = $name)
   AND ($type IS NULL OR n.type = $type)

@@ -43,7 +43,7 @@ class Connection:
         self.shown = address.shown
         self._database = address.database
         with neo4j_faults(self.shown):
-            self._driver: Driver = GraphDatabase.driver(
+            self.driver: Driver = GraphDatabase.driver(
                 address.uri,
                 auth=(address.user, address.password) if address.user else None,
                 connection_timeout=CONNECT_SECONDS,
@@ -67,29 +67,29 @@ class Connection:
 
     def define(self, query: Query) -> None:
         """Run a statement that defines a constraint or an index, which has a transaction of its own."""
-        with neo4j_faults(self.shown), self._driver.session(database=self._database) as session:
+        with neo4j_faults(self.shown), self.driver.session(database=self._database) as session:
             session.run(query.text).consume()
 
     def close(self) -> None:
         """Let go of the connections."""
         with neo4j_faults(self.shown):
-            self._driver.close()
+            self.driver.close()
 
     def _read(self, query: Query, parameters: dict[str, object]) -> Rows:
-        with self._driver.session(
+        with self.driver.session(
             database=self._database,
             default_access_mode=READ_ACCESS,
             # What this process wrote is read by it, in a cluster too.
-            bookmark_manager=self._driver.execute_query_bookmark_manager,
+            bookmark_manager=self.driver.execute_query_bookmark_manager,
         ) as session:
             return session.run(TimedQuery(query.text, timeout=STATEMENT_SECONDS), parameters).values()
 
     def _write(self, work: Callable[[Run], T]) -> T:
         with (
-            self._driver.session(
+            self.driver.session(
                 database=self._database,
                 default_access_mode=WRITE_ACCESS,
-                bookmark_manager=self._driver.execute_query_bookmark_manager,
+                bookmark_manager=self.driver.execute_query_bookmark_manager,
             ) as session,
             session.begin_transaction(timeout=STATEMENT_SECONDS) as transaction,
         ):
@@ -119,6 +119,7 @@ def _repeated(attempt: Callable[[], T]) -> T:
         except (Neo4jError, DriverError) as exc:
             tries += 1
             gone = isinstance(exc, ServiceUnavailable | SessionExpired)
-            if not exc.is_retryable() or (gone and tries > 1) or time.monotonic() - began > RETRY_SECONDS:
+            patience = CONNECT_SECONDS if gone else RETRY_SECONDS
+            if not exc.is_retryable() or (gone and tries > 1) or time.monotonic() - began > patience:
                 raise
             time.sleep(random.uniform(0, min(1.0, 0.02 * 2**tries)))  # noqa: S311 (spreads retries; no secret)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from neo4j import exceptions as neo4j
+from neo4j.exceptions import DriverError, Neo4jError
 
 from cmf.core.errors import CmfError, SettingsProblem, StoreIncompatible, StoreUnavailable
 
@@ -23,44 +23,45 @@ _UNKNOWN_OUTCOME: Fault = (
     "the connection broke while committing, so it may or may not be done; repeat the call, which does no harm",
 )
 
-FAULTS: dict[type[Exception], Fault] = {
-    neo4j.IncompleteCommit: _UNKNOWN_OUTCOME,
-    neo4j.ServiceUnavailable: _DOWN,
-    neo4j.RoutingServiceUnavailable: _DOWN,
-    neo4j.ReadServiceUnavailable: _DOWN,
-    neo4j.WriteServiceUnavailable: _DOWN,
-    neo4j.SessionExpired: _DOWN,
-    neo4j.ConnectionPoolError: _BUSY,
-    neo4j.ConnectionAcquisitionTimeoutError: _BUSY,
-    neo4j.TransientError: _BUSY,
-    neo4j.DatabaseUnavailable: _BUSY,
-    neo4j.NotALeader: _BUSY,
-    neo4j.ForbiddenOnReadOnlyDatabase: _BUSY,
-    neo4j.DatabaseError: (StoreUnavailable, "Neo4j failed; see its log (a full disk?), then repeat the call"),
-    neo4j.AuthError: _FORBIDDEN,
-    neo4j.TokenExpired: _FORBIDDEN,
-    neo4j.Forbidden: _FORBIDDEN,
-    neo4j.ConstraintError: (StoreUnavailable, "another program wrote to this graph at the same time; repeat the call"),
-    neo4j.CypherSyntaxError: _FOREIGN,
-    neo4j.CypherTypeError: _FOREIGN,
-    neo4j.BrokenRecordError: _FOREIGN,
-    neo4j.UnsupportedServerProduct: _FOREIGN,
-    neo4j.ConfigurationError: _SETTINGS,
-    neo4j.AuthConfigurationError: _SETTINGS,
-    neo4j.CertificateConfigurationError: _SETTINGS,
-    neo4j.SessionError: _MISUSED,
-    neo4j.TransactionError: _MISUSED,
-    neo4j.TransactionNestingError: _MISUSED,
-    neo4j.ResultError: _MISUSED,
-    neo4j.ResultFailedError: _MISUSED,
-    neo4j.ResultConsumedError: _MISUSED,
-    neo4j.ResultNotSingleError: _MISUSED,
+FAULTS: dict[str, Fault] = {
+    "IncompleteCommit": _UNKNOWN_OUTCOME,
+    "ServiceUnavailable": _DOWN,
+    "RoutingServiceUnavailable": _DOWN,
+    "ReadServiceUnavailable": _DOWN,
+    "WriteServiceUnavailable": _DOWN,
+    "SessionExpired": _DOWN,
+    "ConnectionPoolError": _BUSY,
+    "ConnectionAcquisitionTimeoutError": _BUSY,
+    "TransientError": _BUSY,
+    "DatabaseUnavailable": _BUSY,
+    "NotALeader": _BUSY,
+    "ForbiddenOnReadOnlyDatabase": _BUSY,
+    "DatabaseError": (StoreUnavailable, "Neo4j failed; see its log (a full disk?), then repeat the call"),
+    "AuthError": _FORBIDDEN,
+    "TokenExpired": _FORBIDDEN,
+    "Forbidden": _FORBIDDEN,
+    "ConstraintError": (StoreUnavailable, "another program wrote to this graph at the same time; repeat the call"),
+    "CypherSyntaxError": _FOREIGN,
+    "CypherTypeError": _FOREIGN,
+    "BrokenRecordError": _FOREIGN,
+    "UnsupportedServerProduct": _FOREIGN,
+    "ConfigurationError": _SETTINGS,
+    "AuthConfigurationError": _SETTINGS,
+    "CertificateConfigurationError": _SETTINGS,
+    "SessionError": _MISUSED,
+    "TransactionError": _MISUSED,
+    "TransactionNestingError": _MISUSED,
+    "ResultError": _MISUSED,
+    "ResultFailedError": _MISUSED,
+    "ResultConsumedError": _MISUSED,
+    "ResultNotSingleError": _MISUSED,
     # The roots come last in a lookup along the class's ancestors.
-    neo4j.ClientError: (StoreUnavailable, "Neo4j refused it; repeat the call, or see Neo4j's log"),
-    neo4j.Neo4jError: _BUSY,
-    neo4j.DriverError: _MISUSED,
+    "ClientError": (StoreUnavailable, "Neo4j refused it; repeat the call, or see Neo4j's log"),
+    "Neo4jError": _BUSY,
+    "DriverError": _MISUSED,
 }
-"""By class; one that is not listed is what the nearest of its ancestors is."""
+"""By the name of the class, since 5.28 and 6.x do not have the same ones; one that is not listed is what the nearest
+of its ancestors is."""
 
 CODES: dict[str, Fault] = {
     "Neo.ClientError.Database.DatabaseNotFound": (
@@ -80,7 +81,7 @@ def neo4j_faults(where: str) -> Iterator[None]:
     """Whatever the driver raises inside becomes one of ours; `where` is an address without credentials."""
     try:
         yield
-    except (neo4j.Neo4jError, neo4j.DriverError) as exc:
+    except (Neo4jError, DriverError) as exc:
         kind, what = fault_of(exc)
         raise kind(f"the Neo4j store at {where}: {what} ({_detail(exc)})") from exc
     except OSError as exc:
@@ -94,7 +95,7 @@ def fault_of(exc: Exception) -> Fault:
         return CODES[code]
     if code.startswith("Neo.ClientError.Transaction."):
         return _BUSY
-    return next(FAULTS[ancestor] for ancestor in type(exc).__mro__ if ancestor in FAULTS)
+    return next(FAULTS[of.__name__] for of in type(exc).__mro__ if of.__name__ in FAULTS)
 
 
 def _detail(exc: Exception) -> str:

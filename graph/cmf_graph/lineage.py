@@ -17,9 +17,9 @@ from cmf_graph.connection import Connection
 from cmf_graph.held import DIRECTIONS
 from cmf_graph.queries import Query, load
 
-BOUNDS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-"""How far a bounded walk may go. A bound cannot be a parameter in Cypher, so a question is rounded up to one of
-these and Neo4j keeps few plans; the answer is cut to size by `cmf.core.lineage`."""
+BOUNDS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+"""How far a bounded walk may go. A bound cannot be a parameter in Cypher: a question is rounded up to one of these,
+so that Neo4j keeps few plans (none is 1, which it plans otherwise), and `cmf.core.lineage` cuts the answer to size."""
 
 _UNBOUNDED = "*0.."
 
@@ -37,7 +37,10 @@ def uses(
 
 def query(step: Step, max_edges: int | None) -> Query:
     """The query that walks at least so far."""
-    return bounded(load(f"lineage/{step}"), next((b for b in BOUNDS if max_edges is not None and b >= max_edges), None))
+    if max_edges == 0:
+        return load(f"lineage/{step}_direct")
+    fitting = [bound for bound in BOUNDS if max_edges is not None and bound >= max_edges]
+    return bounded(load(f"lineage/{step}"), fitting[0] if fitting else None)
 
 
 def bounded(walk: Query, bound: int | None) -> Query:

@@ -59,7 +59,9 @@ def test_the_core_does_no_input_or_output() -> None:
 
 def test_importing_cmf_loads_nothing_heavy() -> None:
     code = "import sys, cmf; print(*sorted(m.partition('.')[0] for m in sys.modules))"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
     assert "cmf" in loaded
     assert not loaded & {"neo4j", "fastapi", "dvc", "dvc_data", "httpx", "networkx", "typer", "rich", "git", "sqlite3"}
 

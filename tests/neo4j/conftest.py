@@ -1,27 +1,13 @@
-"""Stores on a real Neo4j that is empty. `neo4j_uri` is the suite's own; here only what these tests add to it."""
+"""Stores on a real Neo4j that is empty; `neo4j_uri` is the suite's own."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import neo4j
 import pytest
+
 from cmf_graph.store import Neo4jStore
-
-try:
-    from neo4j_server import neo4j_uri_or_skip
-except ImportError:  # run alone
-    neo4j_uri_or_skip = None
-
-
-@pytest.fixture(scope="session")
-def neo4j_uri() -> Iterator[str]:
-    if "CMF_TEST_NEO4J_URI" in os.environ:
-        yield os.environ["CMF_TEST_NEO4J_URI"]
-        return
-    with neo4j_uri_or_skip() as uri:
-        yield uri
 
 
 @pytest.fixture

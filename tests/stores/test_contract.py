@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 
 import pytest
+from generated import stamped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from cmf.core.operations import Operation
 from cmf.core.records import Stamp
 from cmf.core.store import Filters, Head, Store
 from cmf.stores.memory import MemoryStore
-from generated import stamped
 
 Stamped = tuple[Stamp, Operation]
 EXAMPLES = settings(
@@ -82,9 +82,7 @@ def ask(store: Store, question: Question) -> object:
 
 @EXAMPLES
 @given(statements=st.lists(stamped, max_size=40))
-def test_lists_and_details_equal_the_specifications(
-    make_store: Callable[[], Store], statements: list[Stamped]
-) -> None:
+def test_lists_and_details_equal_the_specifications(make_store: Callable[[], Store], statements: list[Stamped]) -> None:
     specification, store = MemoryStore(), make_store()
     merge(specification, statements)
     merge(store, statements)

@@ -1,0 +1,7 @@
+"""`python -m cmf.cli` is `cmf`."""
+
+import sys
+
+from cmf.cli import main
+
+sys.exit(main())

@@ -1,0 +1,134 @@
+"""The program `cmf`: its commands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+from typer.core import TyperGroup
+
+from cmf import __version__
+from cmf.cli import fsck, init, lineage, log, pull, push, rebuild, show, status
+from cmf.cli.terminal import note, one_line
+from cmf.core.errors import CmfError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+JOINED = "cmf.commands"
+"""The entry points by which other packages join a command: a function with Typer's annotations, or a Typer app."""
+
+
+class Commands(TyperGroup):
+    """Our commands, and those that joined: they are looked for when one of them is named, or when all are listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every command's name."""
+        ours: list[str] = super().list_commands(ctx)
+        return [*ours, *sorted(set(_joined()) - set(ours))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, None when there is none."""
+        if (ours := super().get_command(ctx, cmd_name)) is not None:
+            return ours
+        joined = _joined().get(cmd_name)
+        return joined and _command(joined)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Lineage for data and ML pipelines: record anywhere, push like git, ask one graph.",
+    epilog="Example: cmf init && python train.py && cmf lineage model.pkl --up",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback is for a bug in cmf, and then it is to be whole
+)
+app.command(epilog=init.EXAMPLE)(init.init)
+app.command(epilog=status.EXAMPLE)(status.status)
+app.command(epilog=log.EXAMPLE)(log.log)
+app.command(epilog=show.EXAMPLE)(show.show)
+app.command(epilog=lineage.EXAMPLE)(lineage.lineage)
+app.command(epilog=push.EXAMPLE)(push.push)
+app.command(epilog=pull.EXAMPLE)(pull.pull)
+app.command(epilog=fsck.EXAMPLE)(fsck.fsck)
+app.command(epilog=rebuild.EXAMPLE)(rebuild.rebuild)
+
+
+def main() -> int:
+    """Run the command that the arguments name; → the exit code. 1 is a failure, 2 a wrong use, 130 an interrupt."""
+    warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a path may be no text
+    try:
+        app(prog_name="cmf")
+    except CmfError as exc:
+        return _fail(str(exc))
+    except KeyboardInterrupt:
+        return 130
+    except OSError as exc:
+        return _fail(f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc))
+    return 0
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"cmf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _joined() -> dict[str, EntryPoint]:
+    """The commands that joined, by name. Asking every installed package takes a quarter of the start-up."""
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group=JOINED)}
+
+
+def _command(joined: EntryPoint) -> Any:
+    try:
+        loaded = joined.load()
+    except (ImportError, AttributeError) as exc:
+        loaded = _unloadable(joined, exc)
+    if isinstance(loaded, typer.Typer):
+        return typer.main.get_command(loaded)
+    alone = typer.Typer(add_completion=False)
+    alone.command(joined.name)(loaded)
+    return typer.main.get_command(alone)
+
+
+def _unloadable(joined: EntryPoint, problem: Exception) -> Any:
+    """What stands for a command that is installed but broken, so that it does not break `cmf --help`."""
+
+    def broken() -> None:
+        raise CmfError(f"cmf {joined.name} ({joined.value}) cannot be loaded: {problem}; reinstall its package")
+
+    broken.__doc__ = "Installed, but cannot be loaded."
+    return broken
+
+
+def _fail(message: str) -> int:
+    typer.echo(f"cmf: {one_line(message)}", err=True)
+    return 1
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, UserWarning):
+        note(str(message))
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))

@@ -1,0 +1,122 @@
+"""`cmf pull`: bring a part of the server's graph into the clone, to ask it without the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cmf.cli.options import Direction, JsonOption, ServerOption
+from cmf.cli.terminal import progress, say, say_json
+
+if TYPE_CHECKING:
+    from cmf.pulled import Pulled
+    from cmf.remote import ProjectBranch, Remote
+    from cmf.repository import Repository
+
+EXAMPLE = "Example: cmf pull --artifacts model.pkl --depth 3\n\nExample: cmf pull --project digits --all-branches"
+
+
+def pull(
+    artifacts: Annotated[
+        list[str] | None,
+        typer.Option("--artifacts", metavar="KEY|PATH", help="This artifact with its lineage. May be repeated."),
+    ] = None,
+    projects: Annotated[
+        list[str] | None, typer.Option("--project", metavar="NAME", help="All that this project recorded. As above.")
+    ] = None,
+    branch: Annotated[
+        str | None, typer.Option(metavar="B", help="Of the projects: on this branch, not the one checked out.")
+    ] = None,
+    all_branches: Annotated[bool, typer.Option("--all-branches", help="Of the projects: on every branch.")] = False,
+    pipelines: Annotated[
+        list[str] | None, typer.Option("--pipeline", metavar="NAME", help="All of this pipeline. As above.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Of the artifacts: up to so many executions away.")
+    ] = None,
+    direction: Annotated[Direction, typer.Option(help="Of the artifacts: which way.")] = Direction.BOTH,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring lineage from the server into the clone.
+
+    Without options, that of the artifacts in the clone's .dvc and dvc.lock files. What is named may be combined.
+    """
+    from cmf import sync
+    from cmf.remote import PullQuestion
+    from cmf.repository import Repository
+
+    if (branch or all_branches) and not projects:
+        raise typer.BadParameter("--branch and --all-branches narrow --project; name one")
+    if branch and all_branches:
+        raise typer.BadParameter("--branch and --all-branches exclude each other")
+    repository = Repository.find(Path.cwd())
+    remote = sync.remote(repository, server)
+    named = bool(artifacts or projects or pipelines)
+    question = PullQuestion(
+        artifacts=_keys(repository, remote, artifacts or ()) if named else _tracked(repository),
+        projects=_projects(repository, projects or (), branch, all_branches),
+        pipelines=tuple(pipelines or ()),
+        direction=direction.value,
+        depth=depth,
+    )
+    with progress("pulling", None, "operations") as advance:
+        pulled = sync.pull(repository, remote, question, advance)
+    if as_json:
+        say_json({"server": remote.url, "operations": pulled.operations, "news": pulled.news})
+    else:
+        say(_words(pulled, remote.url))
+
+
+def _keys(repository: Repository, remote: Remote, asked: list[str] | tuple[()]) -> tuple[str, ...]:
+    """The keys that the server knows under these names."""
+    from cmf.questions import Query
+
+    graph = Query(remote, repository.root)
+    return tuple(graph.key(name) for name in asked)
+
+
+def _tracked(repository: Repository) -> tuple[str, ...]:
+    from cmf.core.errors import BadQuestion
+    from cmf.sync import tracked_artifacts
+
+    found = tuple(tracked_artifacts(repository.root))
+    if not found:
+        raise BadQuestion(
+            f"{repository.root}: no .dvc or dvc.lock file names an artifact to pull; "
+            f"say what to pull: --artifacts KEY|PATH, --project NAME or --pipeline NAME"
+        )
+    return found
+
+
+def _projects(
+    repository: Repository, names: list[str] | tuple[()], branch: str | None, all_branches: bool
+) -> tuple[ProjectBranch, ...]:
+    from cmf.remote import ProjectBranch
+
+    if not names:
+        return ()
+    chosen = None if all_branches else branch or _checked_out(repository)
+    return tuple(ProjectBranch(project=name, branch=chosen) for name in names)
+
+
+def _checked_out(repository: Repository) -> str | None:
+    """The branch that is checked out; outside git there are none, and none is asked for."""
+    from cmf.core.errors import BadQuestion
+    from cmf.versioning.git import GitVersioning
+
+    now = GitVersioning(repository.root).now()
+    if now.code is not None and now.branch is None:
+        raise BadQuestion(f"{repository.root}: no branch is checked out; say --branch B or --all-branches")
+    return now.branch
+
+
+def _words(pulled: Pulled, url: str) -> str:
+    from cmf.pictures.labels import counted, printable
+
+    if pulled.operations == 0:
+        return f"{printable(url)} has nothing of what was asked for"
+    told = counted(pulled.operations, "operation")
+    return f"{told} pulled from {printable(url)}" if pulled.news else f"nothing new: {told}, pulled before"

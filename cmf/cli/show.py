@@ -1,0 +1,143 @@
+"""`cmf show`: everything about one artifact or execution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmf.cli.log import run_of
+from cmf.cli.options import AskServerOption, JsonOption, KeyArgument, RemoteOption
+from cmf.cli.sources import source
+from cmf.cli.terminal import draw, say, say_json, say_rows, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.text import Text
+
+    from cmf.core.model import Edge, Node, NodeDetail
+    from cmf.questions import Query
+
+EXAMPLE = "Example: cmf show model.pkl"
+INDENT = 2
+
+
+def show(
+    asked: KeyArgument,
+    remote: RemoteOption = False,
+    server: AskServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show everything about one artifact or execution."""
+    graph = source(remote, server)
+    found = graph.show(asked)
+    if as_json:
+        say_json(found)
+        return
+    _say_node(found.node)
+    _say_uses(found, _neighbours(graph, found.node))
+    _say_relations(found)
+
+
+def _say_node(node: Node) -> None:
+    from rich.text import Text
+
+    from cmf.pictures.details import details
+
+    told = details(node)
+    draw(Text.assemble((str(told["title"]), "bold"), ("  " + str(told["kind"]), "cyan")))
+    sections: list[tuple[str, list[tuple[str, str]]]] = told["sections"]  # type: ignore[assignment]
+    for heading, rows in sections:
+        if heading:
+            _say_heading(heading)
+        say_rows(rows, INDENT)
+
+
+def _say_heading(heading: str) -> None:
+    from rich.text import Text
+
+    say("")
+    draw(Text(heading, style="bold"))
+
+
+def _neighbours(graph: Query, node: Node) -> Mapping[str, Node]:
+    """The nodes at the other end of its uses, as far as there are not too many."""
+    from cmf.core.identity import kind_of
+    from cmf.questions import USES_SHOWN
+
+    if kind_of(node.key) == "context":
+        return {}
+    near = graph.lineage(node.key, "both", 1, limit=USES_SHOWN + 1, include_retracted=True)
+    return {other.key: other for other in near.nodes}
+
+
+def _say_uses(found: NodeDetail, neighbours: Mapping[str, Node]) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    if not found.uses:
+        return
+    _say_heading("Uses")
+    made = table("", "path", "", "key", "")
+    made.show_header = False
+    for use in found.uses:
+        made.add_row(*_row(use, found.node.key, neighbours))
+    draw(Padding(made, (0, 0, 0, INDENT), expand=False))
+    if found.uses_total > len(found.uses):
+        draw(Text(f"  … {found.uses_total - len(found.uses):,} more; 'cmf lineage' has them", style="dim"))
+
+
+def _row(use: Edge, key: str, neighbours: Mapping[str, Node]) -> list[Text]:
+    from rich.text import Text
+
+    from cmf.pictures.labels import printable, short_key
+
+    far = use.source if use.target == key else use.target
+    verb = _verb(use, whose=key)
+    return [
+        Text(verb, style="green" if use.kind == "output" else "blue"),
+        Text(printable(use.path)),
+        Text(_called(neighbours.get(far)), style="cyan"),
+        Text(short_key(far), style="dim"),
+        Text(_more(use)),
+    ]
+
+
+def _verb(use: Edge, whose: str) -> str:
+    if whose.startswith("execution:"):
+        return "read" if use.kind == "input" else "wrote"
+    return "read by" if use.kind == "input" else "written by"
+
+
+def _called(node: Node | None) -> str:
+    """What tells most of a neighbour beside the path: the type of an artifact, the run of an execution."""
+    from cmf.core.model import Artifact, Execution
+    from cmf.pictures.labels import type_of
+
+    match node:
+        case Artifact():
+            return type_of(node)
+        case Execution():
+            return run_of(node)
+        case _:
+            return ""
+
+
+def _more(use: Edge) -> str:
+    from cmf.pictures.labels import pairs, printable
+
+    told = [f"commit {use.commit[:10]}"] if use.commit else []
+    told += [f"retracted: {use.retracted}"] if use.retracted is not None else []
+    return "  ".join([*map(printable, told), *pairs(use.properties)])
+
+
+def _say_relations(found: NodeDetail) -> None:
+    from cmf.pictures.labels import printable, short_key
+
+    if found.relations:
+        _say_heading("Relations")
+        ours = found.node.key
+        lines = [
+            (printable(r.kind), f"of {short_key(r.source)}" if r.target == ours else f"to {short_key(r.target)}")
+            for r in found.relations
+        ]
+        say_rows(lines, INDENT)

@@ -1,0 +1,118 @@
+"""What is written to the terminal, or to the pipe in its place: text, one JSON document, notices, progress.
+
+Names in the graph are anybody's text: they are made `printable` and never read as rich's markup.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import ProgressColumn
+    from rich.table import Table
+
+UNBOUNDED = 10_000
+"""Columns of what is no terminal: there a line is never cut or broken."""
+
+Advance = Callable[[int], None]
+
+
+def console(file: IO[str] | None = None) -> Console:
+    """A console on standard output, or on a file."""
+    from rich.console import Console
+
+    to = file or sys.stdout
+    bounded = to.isatty() or "COLUMNS" in os.environ
+    return Console(file=to, width=None if bounded else UNBOUNDED, highlight=False, markup=False, emoji=False)
+
+
+def draw(renderable: RenderableType) -> None:
+    """Print what rich draws; on a pipe without the blanks that fill its lines up."""
+    out = console()
+    if out.is_terminal:
+        out.print(renderable)
+        return
+    with out.capture() as captured:
+        out.print(renderable)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def one_line(text: str) -> str:
+    """A message on one line, whatever it quotes."""
+    from cmf.pictures.labels import printable
+
+    return printable(" ".join(part.strip() for part in text.splitlines()))
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Tell something beside the answer, on standard error."""
+    typer.echo(f"cmf: note: {one_line(text)}", err=True)
+
+
+def say_json(value: object) -> None:
+    """Print one JSON document."""
+    import msgspec
+
+    from cmf.core.values import encode
+
+    typer.echo(msgspec.json.format(encode(value), indent=2).decode())
+
+
+def table(*headings: str) -> Table:
+    """An empty table without lines, whose cells hold text, not markup."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        made.add_column(heading, no_wrap=True, overflow="ellipsis")
+    return made
+
+
+def say_rows(rows: Iterable[tuple[str, str]], indent: int = 0) -> None:
+    """Print names and what they stand for in two columns; a long text is broken, not cut."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table.grid(padding=(0, 2, 0, 0))
+    made.add_column(no_wrap=True, style="dim")
+    made.add_column(overflow="fold")
+    for name, text in rows:
+        made.add_row(Text(name), Text(text))
+    if made.row_count:
+        draw(Padding(made, (0, 0, 0, indent), expand=False))
+
+
+@contextmanager
+def progress(what: str, total: int | None, unit: Literal["bytes", "operations"] = "bytes") -> Iterator[Advance]:
+    """A bar on standard error while long work is done, told how much more is done; nothing where nobody looks."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), *_amounts(unit)]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def _amounts(unit: str) -> list[ProgressColumn]:
+    from rich.progress import DownloadColumn, TextColumn, TimeRemainingColumn
+
+    if unit == "bytes":
+        return [DownloadColumn(), TimeRemainingColumn()]
+    return [TextColumn("{task.completed:,.0f} " + unit)]
