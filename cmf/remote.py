@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, TypeVar
@@ -74,6 +75,8 @@ class Remote:
         try:
             timeout = httpx.Timeout(timeout_seconds, connect=10.0)
             self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+            # Whoever drops a server need not think of its connection.
+            weakref.finalize(self, self._client.close)
         except (httpx.InvalidURL, ValueError) as exc:
             raise ServerProblem(f"{url!r} is no address of a server: {exc}") from exc
 

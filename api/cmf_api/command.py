@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +52,8 @@ def server(
     address, bound = sockets[0].getsockname()[:2]
     guard = "clients must show the token" if token else "anyone who can reach this address may read and write"
     typer.echo(f"cmf server on http://{address}:{bound}, store {_shown(url)}; {guard}")
+    # uvicorn stops in good order and then raises the signal again; that is an end, not a failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets)
 
 

@@ -48,7 +48,9 @@ def lineage(
     depth: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Up to so many executions away, not all of it.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many nodes, nearest first.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many nodes (10,000), nearest first.")
+    ] = None,
     include_retracted: Annotated[bool, typer.Option("--include-retracted", help="Also what was retracted.")] = False,
     form: Annotated[
         Format | None, typer.Option("--format", "-f", help="Without it: that of the file's name, else a tree.")

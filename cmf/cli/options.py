@@ -39,12 +39,20 @@ def server_url(text: str | None) -> str | None:
     return text.rstrip("/")
 
 
+def _not_empty(asked: str) -> str:
+    """That something is named: an unset variable of the shell would stand for the whole current folder."""
+    if not asked:
+        raise typer.BadParameter("it is empty; name a key or a path")
+    return asked
+
+
 KeyArgument = Annotated[
     str,
     typer.Argument(
         metavar="KEY|PATH",
         help="A key, any unique beginning of one, a file, or a path as it was recorded.",
         show_default=False,
+        callback=_not_empty,
     ),
 ]
 ServerOption = Annotated[

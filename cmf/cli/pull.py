@@ -24,14 +24,15 @@ def pull(
         typer.Option("--artifacts", metavar="KEY|PATH", help="This artifact with its lineage. May be repeated."),
     ] = None,
     projects: Annotated[
-        list[str] | None, typer.Option("--project", metavar="NAME", help="All that this project recorded. As above.")
+        list[str] | None,
+        typer.Option("--project", metavar="NAME", help="All that this project recorded. May be repeated."),
     ] = None,
     branch: Annotated[
         str | None, typer.Option(metavar="B", help="Of the projects: on this branch, not the one checked out.")
     ] = None,
     all_branches: Annotated[bool, typer.Option("--all-branches", help="Of the projects: on every branch.")] = False,
     pipelines: Annotated[
-        list[str] | None, typer.Option("--pipeline", metavar="NAME", help="All of this pipeline. As above.")
+        list[str] | None, typer.Option("--pipeline", metavar="NAME", help="All of this pipeline. May be repeated.")
     ] = None,
     depth: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Of the artifacts: up to so many executions away.")

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,7 +63,7 @@ def main() -> int:
                 store, browser = until_the_end.enter_context(neo4j(options.folder / "neo4j"))
             tell(options.folder, store)
             if browser:
-                show_browser(browser, wait=options.wait)
+                show_browser(browser, options.folder / "neo4j", wait=options.wait)
     except KeyboardInterrupt:
         say("\nStopped.")
         return 130
@@ -151,10 +151,10 @@ def what_next(c: Site, selected: str, *, seconds: float) -> None:
     command(f"cd {shlex.quote(relative(c.folder))}")
     if shutil.which("cmf") is None:
         command(f'export PATH="{Path(sys.executable).parent}:$PATH"')
-    command("cmf log", "the runs of sites A and B, as site C knows them")
-    command("cmf show data/train.npz", "all about one file, by its path or its key")
-    command("cmf lineage data/test.npz --down", "what it has touched")
-    command(f"cmf lineage {short(selected)} --up --depth 1 -o slice.svg", "a picture for a page")
+    command("cmf log", "The runs of sites A and B, as site C knows them:")
+    command("cmf show data/train.npz", "All about one file, by its path or its key:")
+    command("cmf lineage data/test.npz --down", "What it has touched:")
+    command(f"cmf lineage {short(selected)} --up --depth 1 -o slice.svg", "A picture for a page:")
 
 
 def serve_again(store: str, url: str, old_raw: str) -> None:
@@ -245,7 +245,7 @@ def empty(folder: Path) -> None:
     (folder / MADE_HERE).touch()
 
 
-# --- Programs ----------------------------------------------------------------------------------------------------------
+# --- Programs ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -269,18 +269,18 @@ def neo4j(home: Path) -> Iterator[tuple[str, str]]:
         yield where["bolt"], where["browser"]
 
 
-def show_browser(address: str, *, wait: bool) -> None:
+def show_browser(address: str, home: Path, *, wait: bool) -> None:
     """Say where to look at the graph, and stay while somebody does."""
-    say(f"The graph itself, in Neo4j Browser:\n\n  {address}\n")
+    say("The graph itself, in Neo4j Browser, and a query to paste there:\n")
+    command(address)
     command("MATCH path = ()-[:INPUT|OUTPUT]->() RETURN path")
     if wait:
         say("\nNeo4j runs until you press Ctrl-C.")
-        try:
+        with suppress(KeyboardInterrupt):
             signal.pause()
-        except KeyboardInterrupt:
-            say("\nStopped.")
-    else:
-        say("\nNeo4j stops now; on a terminal, or with --wait, it stays.")
+    say("\nNeo4j stops now, its data is kept. To start it again:\n")
+    command(f"python {shlex.quote(relative(LAUNCHER))} --home {shlex.quote(relative(home))}")
+    screen.print()
 
 
 @contextmanager
@@ -332,8 +332,10 @@ def answer(text: str) -> None:
 
 
 def command(typed: str, why: str = "") -> None:
-    """Print a command to paste."""
-    screen.print(Text.assemble((f"  {typed}", "bold"), (f"      # {why}" if why else "", "dim")), soft_wrap=True)
+    """Print a command to paste. What it is for stands above it: not every shell takes a comment behind it."""
+    if why:
+        screen.print(Text(f"  {why}", style="dim"))
+    screen.print(Text(f"    {typed}", style="bold"), soft_wrap=True)
 
 
 def fail(message: str) -> NoReturn:

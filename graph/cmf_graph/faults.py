@@ -99,6 +99,10 @@ def fault_of(exc: Exception) -> Fault:
 
 
 def _detail(exc: Exception) -> str:
-    code = getattr(exc, "code", None)
-    text = " ".join(str(getattr(exc, "message", None) or exc).split())[:300]
-    return f"{code}: {text}" if code else text or type(exc).__name__
+    if not isinstance(exc, Neo4jError):
+        return _one_line(exc) or type(exc).__name__
+    return f"{exc.code}: {_one_line(exc.message)}" if exc.code else _one_line(exc)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:300]
