@@ -6,7 +6,6 @@ python prepare.py
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 import cmf
 
@@ -16,6 +15,8 @@ CLEAN = Path("data/digits.npz")
 
 def export_raw() -> None:
     """Write the digits as the scanner would have: a row an image, its label first, then 64 greys from 0 to 16."""
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     rows = np.column_stack([digits.target, digits.data]).astype(int)
     header = ",".join(["label", *(f"pixel{i}" for i in range(64))])
