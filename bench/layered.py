@@ -58,15 +58,6 @@ def corpus(number: int, seed: int = 1) -> str:
     return f"{seed}-corpus-{number}"
 
 
-def outputs(executions: int, count: int, seed: int = 1) -> list[str]:
-    """Keys of contents that executions here and there wrote; the same at each run."""
-    chance = random.Random(seed + 1_000)
-    numbers = chance.sample(range(executions), min(executions, 3 * count))
-    keys = [histories.artifact(f"{seed}-made-{number}") for number in numbers]
-    written = {operation.artifact for operation in _outputs_of(executions, seed)} if executions <= 1_000 else None
-    return [key for key in keys if written is None or key in written][:count]
-
-
 def write_journal(root: Path, operations: Iterator[Operation]) -> Repository:
     """A clone whose journal holds the operations, written in big pieces; its view knows nothing of them yet."""
     repository = Repository.create(root)

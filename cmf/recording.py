@@ -114,20 +114,20 @@ class Run:
         self,
         path: str | os.PathLike[str],
         *,
-        type: str = ArtifactType.DATASET,  # noqa: A002
+        type: str | None = None,  # noqa: A002
         version: str | None = None,
         **properties: object,
     ) -> Artifact:
         """Record that the execution reads a file or folder, by the hash of its content.
 
-        With a `version` (`<algorithm>:<digest>`) nothing is read: `path` may be any address, and the version
+        Without a `type` it has those that the clone knows of it, or is a Dataset. With a `version` (`<algorithm>:<digest>`) nothing is read: `path` may be any address, and the version
         is taken as the key of its content. Properties are those of the artifact.
 
         Raises:
             FileProblem: it does not exist, cannot be read, or changes while it is read; nothing was recorded.
             InvalidValue: a property or version that cannot be recorded.
         """
-        return self._use("input", path, type, version, properties)
+        return self._use("input", path, None if type is None else (type,), version, properties)
 
     def output(
         self,
@@ -138,7 +138,7 @@ class Run:
         **properties: object,
     ) -> Artifact:
         """Record that the execution wrote a file or folder; call it when it is written. As `input` otherwise."""
-        return self._use("output", path, type, version, properties)
+        return self._use("output", path, (type,), version, properties)
 
     def metrics(self, name: str = "metrics", /, **values: object) -> Artifact:
         """Record metrics of the whole execution, as an artifact that it puts out.
@@ -179,7 +179,7 @@ class Run:
         self,
         direction: str,
         path: str | os.PathLike[str],
-        type_: str,
+        types: tuple[str, ...] | None,
         version: str | None,
         properties: Mapping[str, object],
     ) -> Artifact:
@@ -191,7 +191,7 @@ class Run:
         put = PutArtifact(
             key=found.key,
             name=_base_name(shown),
-            types=(check_name(type_, "the type"),),
+            types=self._known_types(found.key) if types is None else tuple(check_name(t, "the type") for t in types),
             size_bytes=found.size_bytes if found.size_bytes >= 0 else None,
         )
         use = PutUse(execution=execution, artifact=put.key, direction=direction, path=shown, url=url)  # type: ignore[arg-type]
@@ -204,6 +204,10 @@ class Run:
             size_bytes=put.size_bytes,
             properties={statement.name: statement.value for statement in stated},
         )
+
+    def _known_types(self, key: str) -> tuple[str, ...]:
+        known = self._repository.view.nodes([key])
+        return (known[0].types if known and isinstance(known[0], Artifact) else ()) or (ArtifactType.DATASET,)
 
     def _relative(self, path: Path) -> str:
         """The path in the repository, or the whole path of what lies outside it."""

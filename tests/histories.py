@@ -12,6 +12,7 @@ from cmf.core.operations import (
     EndExecution,
     Operation,
     PutArtifact,
+    PutExecution,
     PutUse,
     RecordIdentity,
     RunIdentity,
@@ -86,8 +87,11 @@ def ladder(rungs: int) -> Iterator[Operation]:
 
 def hub(consumers: int) -> Iterator[Operation]:
     """One content that many executions read."""
+    yield PutArtifact(key=artifact("hub"), name="hub", types=("Dataset",))
     for number in range(consumers):
-        yield from execution(number, ["hub"], [f"made-{number}"] if number % 100 == 0 else [], pipeline="hub")
+        outputs = [f"made-{number}"] if number % 100 == 0 else []
+        told = execution(number, ["hub"], outputs, pipeline="hub")
+        yield from (said for said in told if isinstance(said, PutExecution | PutUse))
 
 
 def cycle(length: int) -> Iterator[Operation]:

@@ -57,7 +57,7 @@ def log(
     if not found:
         say("no execution matches" if filters != Filters() else "no execution is recorded yet")
     if len(found) > number:
-        note(f"there are more; 'cmf log -n {number * 2}' shows more of them")
+        note(f"there are more; say -n {number * 2} to see more of them")
 
 
 def _say(executions: list[Node], metrics: dict[str, dict[str, Json]]) -> None:

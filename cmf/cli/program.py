@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -59,7 +60,10 @@ def main() -> int:
     """Run the command that the arguments name; → the exit code. 1 is a failure, 2 a wrong use, 130 an interrupt."""
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a path may be no text
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # the current folder's path may be no text
+    if not all(map(_is_text, sys.argv)):
+        return _fail("an argument is not valid UTF-8, which keys and JSON need", 2)
     try:
         app(prog_name="cmf")
     except CmfError as exc:
@@ -115,9 +119,17 @@ def _unloadable(joined: EntryPoint, problem: Exception) -> Any:
     return broken
 
 
-def _fail(message: str) -> int:
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _fail(message: str, code: int = 1) -> int:
     typer.echo(f"cmf: {one_line(message)}", err=True)
-    return 1
+    return code
 
 
 def _show_warning(

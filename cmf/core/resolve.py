@@ -48,7 +48,8 @@ def _beginning_with(store: Store, asked: str) -> Iterator[str]:
     if ":" in asked:
         yield from store.keys(asked, asked + _LAST, SHOWN + 1)
         return
-    for scheme in _schemes(store):
+    # A bare prefix means an artifact or an execution: pipelines and stages have names.
+    for scheme in (scheme for scheme in _schemes(store) if scheme != "context"):
         yield from store.keys(f"{scheme}:{asked}", f"{scheme}:{asked}{_LAST}", SHOWN + 1)
 
 

@@ -232,7 +232,7 @@ def _check(value: Json, what: str, depth: int) -> None:
         case {"$number": text} if len(value) == 1:
             _check_tag(text, what)
         case {"$object": inner} if len(value) == 1:
-            if not _single(inner) or next(iter(inner)) not in _TAGS:
+            if not isinstance(inner, dict) or len(inner) != 1 or next(iter(inner)) not in _TAGS:
                 raise InvalidValue(f"{what}: {{'$object': …}} wraps what looks like a tag, and nothing else")
             for item in inner.values():
                 _check(item, what, depth - 1)

@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 LAUNCHER = REPOSITORY / "docker" / "neo4j-local" / "launch.py"
 STAGES = ("prepare.py", "split.py", "train.py", "evaluate.py", "select_model.py")
-HIDDEN = (10, 20, 40)
+HIDDEN = (10, 16, 32)
 MADE_HERE = ".made-by-the-digits-demo"
 STEPS = 6
 
@@ -149,8 +149,9 @@ def what_next(c: Site, selected: str, *, seconds: float) -> None:
     say(f"\nThe picture, to open in a browser:  {relative(c.folder.parent / 'selected-model.html')}")
     say("\nWhat to try next, without any server:\n")
     command(f"cd {shlex.quote(relative(c.folder))}")
-    if shutil.which("cmf") is None:
-        command(f'export PATH="{Path(sys.executable).parent}:$PATH"')
+    ours = Path(sys.executable).parent
+    if Path(shutil.which("cmf") or "").parent != ours:  # none, or another program of that name
+        command(f'export PATH="{ours}:$PATH"')
     command("cmf log", "The runs of sites A and B, as site C knows them:")
     command("cmf show data/train.npz", "All about one file, by its path or its key:")
     command("cmf lineage data/test.npz --down", "What it has touched:")

@@ -1,6 +1,6 @@
 """Judge a model by the digits it has not seen: data/test.npz, models/NAME.pkl → metrics/NAME.json.
 
-python evaluate.py models/hidden-20.pkl
+python evaluate.py models/hidden-32.pkl
 """
 
 import argparse

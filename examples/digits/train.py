@@ -1,6 +1,6 @@
 """Train a small neural network: data/train.npz → models/hidden-N.pkl.
 
-python train.py --hidden 20 [--epochs 20] [--seed 7]
+python train.py --hidden 32 [--epochs 20] [--seed 7]
 """
 
 import argparse

@@ -24,9 +24,9 @@ class Changes:
 
     create_nodes: Rows = field(default_factory=list)
     update_nodes: Rows = field(default_factory=list)
-    create_uses: Rows = field(default_factory=list)
+    create_links: Rows = field(default_factory=list)
     update_uses: Rows = field(default_factory=list)
-    put_relations: Rows = field(default_factory=list)
+    update_relations: Rows = field(default_factory=list)
     put_pending: Rows = field(default_factory=list)
     drop_pending: list[str] = field(default_factory=list)
 
@@ -45,7 +45,7 @@ def decide(delta: Delta, held: Held, now: str) -> Changes:
     _create_uses(changes, delta, held, joined, now)
     _update_uses(changes, held, joined, now)
     _put_pending(changes, delta, held, joined, now)
-    changes.put_relations = [_link_row(relation_link(*item)) for item in delta.relations.items()]
+    _put_relations(changes, delta, held)
     return changes
 
 
@@ -120,7 +120,7 @@ def _link_parents(changes: Changes, delta: Delta, held: Held) -> None:
     told = held.delta.contexts.keys() | held.delta.executions.keys()
     for key in (delta.contexts.keys() | delta.executions.keys()) - told:
         if link := parent_link(delta, key):
-            changes.create_uses.append(_link_row(link))
+            changes.create_links.append(_link_row(link))
 
 
 def _create_uses(changes: Changes, delta: Delta, held: Held, joined: Delta, now: str) -> None:
@@ -128,7 +128,7 @@ def _create_uses(changes: Changes, delta: Delta, held: Held, joined: Delta, now:
     for source, keys in ((delta, new - held.pending), (joined, new & held.pending)):
         for key, link in use_rows(source, sorted(keys)):
             _stamp_retraction(link.properties, _retraction_recorded(held, source, key, now))
-            changes.create_uses.append(_link_row(link))
+            changes.create_links.append(_link_row(link))
     changes.drop_pending = sorted(new & held.pending)
 
 
@@ -138,6 +138,15 @@ def _update_uses(changes: Changes, held: Held, joined: Delta, now: str) -> None:
         if link != before[key]:
             _stamp(link.properties, held.recorded[key], _retraction_recorded(held, joined, key, now))
             changes.update_uses.append({"key": key, "set": link.properties})
+
+
+def _put_relations(changes: Changes, delta: Delta, held: Held) -> None:
+    for relation, first in delta.relations.items():
+        known = held.delta.relations.get(relation)
+        if known is None:
+            changes.create_links.append(_link_row(relation_link(relation, first)))
+        elif first < known:
+            changes.update_relations.append(_link_row(relation_link(relation, first)))
 
 
 def _put_pending(changes: Changes, delta: Delta, held: Held, joined: Delta, now: str) -> None:

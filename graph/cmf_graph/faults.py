@@ -68,6 +68,10 @@ CODES: dict[str, Fault] = {
         StoreUnavailable,
         "there is no such database; create it, or name another behind the host of the store's URL",
     ),
+    "Neo.TransientError.General.MemoryPoolOutOfMemoryError": (
+        StoreUnavailable,
+        "too much for Neo4j's memory at once; write fewer records at a time, or give Neo4j a larger heap",
+    ),
     "Neo.ClientError.Security.AuthenticationRateLimit": (
         StoreUnavailable,
         "too many wrong passwords; wait, and check the password in the store's URL",

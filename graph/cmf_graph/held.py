@@ -16,7 +16,7 @@ from cmf.core.operations import ExecutionIdentity, PutContext, RecordIdentity
 from cmf.core.records import Stamp
 from cmf_graph.connection import Run
 from cmf_graph.queries import load
-from cmf_graph.shape import RELATION_TYPES
+from cmf_graph.shape import RELATION_TYPES, relation_link
 
 BATCH = 5_000
 """Rows of one statement."""
@@ -46,9 +46,10 @@ class Held:
 
     def read_nodes(self, run: Run, keys: Collection[str]) -> None:
         """Take in the nodes with these keys."""
+        query = load("read/nodes")
         for batch in batches(sorted(keys)):
-            for key, facts in run(load("read/nodes"), keys=batch):
-                self.take_node(key, facts)
+            for row in run(query, keys=batch):
+                self.take_node(row[0], dict(zip(query.returns, row, strict=True)))
 
     def read_uses(self, run: Run, keys: Collection[str]) -> None:
         """Take in the uses with these keys."""
@@ -65,8 +66,15 @@ class Held:
     def read_relations_of(self, run: Run, sources: Collection[str]) -> None:
         """Take in the relations of these sources."""
         for batch in batches(sorted(sources)):
-            for kind, source, target, first in run(load("read/relations_of"), keys=batch):
-                self.delta.relations[RelationFact(RELATION_KINDS[kind], source, target)] = first
+            for row in run(load("read/relations_of"), keys=batch):
+                self.take_relation(*row)
+
+    def read_relations(self, run: Run, relations: Collection[RelationFact]) -> None:
+        """Take in those of these relations that are there."""
+        rows = [relation_link(relation, "")._asdict() for relation in sorted(relations)]
+        for batch in batches(rows):
+            for row in run(load("merge/find_relations"), rows=batch):
+                self.take_relation(*row)
 
     def read_points_of(self, run: Run, executions: Collection[str]) -> None:
         """Take in the points of these executions."""
@@ -101,6 +109,10 @@ class Held:
         )
         self._take_said(key, facts)
         self._take_fields(key, facts)
+
+    def take_relation(self, kind: str, source: str, target: str, first: Stamp) -> None:
+        """Take in a relation."""
+        self.delta.relations[RelationFact(RELATION_KINDS[kind], source, target)] = first
 
     def take_pending(self, key: str, facts: Facts) -> None:
         """Take in what was said of a use that has not come."""

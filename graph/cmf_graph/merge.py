@@ -18,7 +18,7 @@ from cmf_graph.shape import points_id
 POINTS_BATCH = 50
 """Chunks of points of one statement; each may have thousands of rows."""
 
-_IN_ORDER = ("create_nodes", "update_nodes", "create_uses", "update_uses", "put_relations", "put_pending")
+_IN_ORDER = ("create_nodes", "update_nodes", "create_links", "update_uses", "update_relations", "put_pending")
 """The statements over rows: nodes before what connects them."""
 
 
@@ -52,6 +52,7 @@ def _held(run: Run, delta: Delta) -> Held:
     # A use can only be here if both its ends are, so what comes with a new execution is not looked for.
     possible = [key for key, use in delta.uses.items() if use.execution in known and use.artifact in known]
     held.read_uses(run, said_of_uses(delta).union(possible))
+    held.read_relations(run, [r for r in delta.relations if r.source in known and r.target in known])
     return held
 
 

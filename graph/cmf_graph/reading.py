@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cmf.core import answers
-from cmf.core.delta import Delta, Register, RelationFact
+from cmf.core.delta import Delta, Register
 from cmf.core.identity import kind_of
 from cmf.core.model import Node, NodeDetail
 from cmf.core.records import Stamp
 from cmf_graph.connection import Run
-from cmf_graph.held import RELATION_KINDS, Held
+from cmf_graph.held import Held
 from cmf_graph.queries import load
 
 
@@ -31,7 +31,7 @@ def detail(run: Run, key: str, limit: int) -> NodeDetail | None:
     for artifact, execution, facts in run(load("read/uses_at"), key=key, limit=limit):
         held.take_use(artifact, execution, facts)
     for kind, source, target, first in run(load("read/relations_at"), key=key):
-        held.delta.relations[RelationFact(RELATION_KINDS[kind], source, target)] = first
+        held.take_relation(kind, source, target, first)
     return NodeDetail(
         node=found[0],
         uses=tuple(answers.edges(held.delta, held.delta.uses)),

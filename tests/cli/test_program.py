@@ -46,7 +46,8 @@ def test_the_version_is_said_without_loading_what_it_does_not_need(tmp_path: Pat
 
 
 def test_a_wrong_use_exits_with_2(run: Run, clone: Path) -> None:
-    for arguments in (["lgo"], ["log", "-n", "0"], ["show"], ["show", ""], ["log", "--server", "ftp://x"]):
+    wrong = ["lgo"], ["log", "-n", "0"], ["show"], ["show", ""], ["log", "--server", "ftp://x"], ["show", "\udcff"]
+    for arguments in wrong:
         told = run(*arguments, at=clone)
         assert (told.returncode, told.stdout) == (2, ""), arguments
     assert "Did you mean 'log'?" in run("lgo", at=clone).stderr

@@ -59,7 +59,7 @@ def test_log_is_narrowed_and_says_when_there_is_more(run: Run, clone: Path) -> N
     first = run("log", "-n", "1", at=clone)
     assert "evaluate" in first.stdout
     assert "prepare" not in first.stdout
-    assert first.stderr == "cmf: note: there are more; 'cmf log -n 2' shows more of them\n"
+    assert first.stderr == "cmf: note: there are more; say -n 2 to see more of them\n"
 
 
 def test_show_tells_everything_of_an_execution(run: Run, clone: Path) -> None:

@@ -54,6 +54,8 @@ def test_a_run_is_recorded_whole(clone: Path) -> None:
     assert (execution.series, execution.project) == (("loss",), clone.name)
     assert execution.started_at and execution.ended_at and execution.started_at < execution.ended_at
     assert execution.command[-1] == sys.orig_argv[-1]
+    with cmf.run("digits", "evaluate") as later:
+        assert later.input("model.pkl").types == ("Model",), "what is known as a model is not a dataset for being read"
     answer = cmf.query().lineage("model.pkl", "upstream")
     assert {node.key for node in answer.nodes} == {model.key, run.key, data.key}
     detail = cmf.query().show(metrics.key)

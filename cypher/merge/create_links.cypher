@@ -1,8 +1,10 @@
-// New uses, and the links of stages to their pipelines and executions
+// New uses and relations, and the links of stages to their pipelines and executions
 // parameters: rows, now
 // returns: none
 UNWIND $rows AS row
 MATCH (source:Entity {key: row.source})
+USING INDEX source:Entity(key)
 MATCH (target:Entity {key: row.target})
+USING INDEX target:Entity(key)
 CREATE (source)-[link:$(row.type)]->(target)
 SET link = row.set, link.recorded_at = $now

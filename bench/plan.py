@@ -1,0 +1,42 @@
+"""How much is measured: all of it, or what two minutes allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes are numbers of executions; the others say how often something is done."""
+
+    embedded: tuple[int, ...] = (1_000, 10_000, 100_000)
+    neo4j: tuple[int, ...] = (1_000, 10_000)
+    pulled: tuple[int, ...] = (1_000, 10_000)
+    processes: int = 15
+    recordings: int = 200
+    points: int = 200_000
+    questions: int = 60
+    turns: int = 3
+    """Of what takes seconds."""
+
+    def only(self, size: int) -> Plan:
+        """The same with one size."""
+        return replace(self, embedded=(size,), neo4j=(size,), pulled=(size,))
+
+    def turns_of(self, executions: int) -> int:
+        """How often something of this size is done: the longer it takes, the less often."""
+        fewer = 0 if executions <= 1_000 else 1 if executions <= 10_000 else 2
+        return max(1, self.turns - fewer)
+
+
+WHOLE = Plan()
+QUICK = Plan(
+    embedded=(1_000, 10_000),
+    neo4j=(1_000,),
+    pulled=(1_000,),
+    processes=5,
+    recordings=60,
+    points=50_000,
+    questions=20,
+    turns=1,
+)

@@ -1,0 +1,99 @@
+"""Pulling: a slice of a server's graph into a clone that has none of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from bench import client
+from bench.captured import Statement, capturing_reads, merges, replay, replay_merges
+from bench.figures import Figure, Section, median
+from bench.plan import Plan
+from bench.turns import in_turns
+from bench.workshop import Workshop
+from cmf.core.slices import keys_of, statements
+from cmf.remote import ProjectBranch, PullQuestion
+from cmf.repository import Repository
+from cmf.stores.sqlite import SqliteStore
+
+_PROJECT = "digits"
+"""Of all executions in a history."""
+
+
+def measure(plan: Plan, workshop: Workshop) -> list[Section]:
+    """A chain and everything, at each size."""
+    section = Section(
+        "Pull",
+        "The limit of a pull is the server's statements with their rows fetched bare, the bytes of the operations "
+        "written with one fsync, and the rows of the clone's view put into SQLite bare; no HTTP.",
+    )
+    for size in plan.pulled:
+        file = workshop.store_file(size)
+        store = SqliteStore(file, durable=False)
+        (artifact,) = store.keys("md5:8", "md5:;", 1)
+        with workshop.server(f"sqlite:///{file}") as server:
+            everything = PullQuestion(projects=(ProjectBranch(project=_PROJECT),))
+            for name, question in (
+                ("one artifact's chain", PullQuestion(artifacts=(artifact,))),
+                ("everything", everything),
+            ):
+                section.figures.append(
+                    _pull(f"{name}, of {size:,} executions", question, server.url, store, plan, workshop)
+                )
+        store.close()
+    return [section]
+
+
+def _pull(name: str, question: PullQuestion, url: str, store: SqliteStore, plan: Plan, workshop: Workshop) -> Figure:
+    reads = _reads(store, question)
+    told, root = _into_new_clone(question, url, workshop)
+    journal = root / ".cmf" / "journal" / "pulled"
+    (segment,) = journal.glob("*.jsonl")
+    scratch = workshop.new_folder("scratch")
+    rows = list(merges(journal, "pulled", scratch / "scratch.db"))
+    numbers = iter(range(1_000))
+    parts: list[tuple[float, float, float]] = []
+
+    def bare() -> float:
+        read = replay(store._own.reader, reads)
+        wrote = _write(segment.read_bytes(), scratch / "bytes")
+        put = replay_merges(rows, scratch / f"bare-{next(numbers)}.db", durable=False)
+        parts.append((read, wrote, put))
+        return read + wrote + put
+
+    seconds = in_turns(
+        plan.turns, {"ours": lambda: float(_into_new_clone(question, url, workshop)[0]["seconds"]), "bare": bare}
+    )
+    ours, limit = median(seconds["ours"]), median(seconds["bare"])
+    read, wrote, put = (1000 * median(taken) for taken in zip(*parts, strict=True))
+    count = told["operations"]
+    beside = (
+        f"{count:,} operations in {1000 * ours:.0f} ms; the limit's reading {read:.0f} ms, "
+        f"writing {wrote:.0f} ms, view {put:.0f} ms"
+    )
+    return Figure(name, count / ours, "operations/s", count / limit, "", beside)
+
+
+def _into_new_clone(question: PullQuestion, url: str, workshop: Workshop) -> tuple[dict[str, int], Path]:
+    root = workshop.new_folder("clone")
+    Repository.create(root).close()
+    return client.run("pull", root, url, question), root
+
+
+def _reads(store: SqliteStore, question: PullQuestion) -> list[Statement]:
+    projects = [(asked.project, asked.branch) for asked in question.projects]
+    with capturing_reads(store) as capturing:
+        keys = keys_of(store, question.artifacts, projects, question.pipelines, question.direction, question.depth)
+        for _ in statements(store, keys):
+            pass
+        return capturing.taken()
+
+
+def _write(body: bytes, path: Path) -> float:
+    began = time.perf_counter()
+    with path.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    return time.perf_counter() - began
