@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from cmf import sync
-from cmf.remote import JournalHead, PullQuestion, Remote
+from cmf.core.wire import PullQuestion
+from cmf.remote import JournalHead, Remote
 from cmf.repository import Repository
 
 

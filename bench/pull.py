@@ -13,7 +13,7 @@ from bench.plan import Plan
 from bench.turns import in_turns
 from bench.workshop import Workshop
 from cmf.core.slices import keys_of, statements
-from cmf.remote import ProjectBranch, PullQuestion
+from cmf.core.wire import ProjectBranch, PullQuestion
 from cmf.repository import Repository
 from cmf.stores.sqlite import SqliteStore
 

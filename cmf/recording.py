@@ -120,8 +120,9 @@ class Run:
     ) -> Artifact:
         """Record that the execution reads a file or folder, by the hash of its content.
 
-        Without a `type` it has those that the clone knows of it, or is a Dataset. With a `version` (`<algorithm>:<digest>`) nothing is read: `path` may be any address, and the version
-        is taken as the key of its content. Properties are those of the artifact.
+        Without a `type` it has those that the clone knows of it, or is a Dataset. With a `version`
+        (`<algorithm>:<digest>`) nothing is read: `path` may be any address, and the version is taken as the key
+        of its content. Properties are those of the artifact.
 
         Raises:
             FileProblem: it does not exist, cannot be read, or changes while it is read; nothing was recorded.

@@ -6,7 +6,7 @@ import gzip
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -16,35 +16,15 @@ from cmf import __version__
 from cmf.core import errors
 from cmf.core.errors import BadQuestion, Gap, ServerProblem, ServerRefused, ServerUnreachable
 from cmf.core.lineage import Question
-from cmf.core.model import Direction, Lineage, NodeDetail, Page, Stats
+from cmf.core.model import Lineage, NodeDetail, Page, Stats
 from cmf.core.records import Stamped, parse_stamped
 from cmf.core.store import Filters, ListKind
 from cmf.core.values import encode
+from cmf.core.wire import NDJSON, SERVER_HEADER, EndOfPull, Journals, PullQuestion, Received, Resolved
 
 T = TypeVar("T")
 
-SERVER_HEADER: Final = "Cmf-Server"
-"""Every answer of a cmf server bears it, with its version."""
-
-NDJSON: Final = "application/x-ndjson"
 _LISTS: Final[dict[ListKind, str]] = {"artifact": "artifacts", "execution": "executions", "pipeline": "pipelines"}
-
-
-class ProjectBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A project, on one branch or (None) on all."""
-
-    project: str
-    branch: str | None = None
-
-
-class PullQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What to pull: artifacts with their chain, and all of some projects and pipelines."""
-
-    artifacts: tuple[str, ...] = ()
-    projects: tuple[ProjectBranch, ...] = ()
-    pipelines: tuple[str, ...] = ()
-    direction: Direction = "both"
-    depth: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class JournalHead(msgspec.Struct, frozen=True):
@@ -52,14 +32,6 @@ class JournalHead(msgspec.Struct, frozen=True):
 
     sequence: int
     offset: int
-
-
-class Received(msgspec.Struct, frozen=True):
-    """What the server did with a chunk: where the segment now is, and how many records were new or known."""
-
-    sequence: int
-    applied: int
-    duplicates: int
 
 
 class Remote:
@@ -82,8 +54,8 @@ class Remote:
 
     def heads(self, site: str) -> dict[str, JournalHead]:
         """How far each segment of a site is on the server."""
-        answer = self._get(f"/v1/journals/{site}", _Heads)
-        return {name: JournalHead(sequence, answer.offsets.get(name, 0)) for name, sequence in answer.segments.items()}
+        answer = self._get(f"/v1/journals/{site}", Journals)
+        return {name: JournalHead(sequence, answer.offsets[name]) for name, sequence in answer.segments.items()}
 
     def push(self, site: str, segment: str, packed: bytes) -> Received:
         """Send consecutive lines of a segment, as `pack` made them; they are merged when this returns.
@@ -115,7 +87,7 @@ class Remote:
 
     def resolve(self, asked: str) -> str:
         """The key that a prefix or path stands for."""
-        return self._get(f"/v1/resolve/{_quoted(asked)}", _Resolved).key
+        return self._get(f"/v1/resolve/{_quoted(asked)}", Resolved).key
 
     def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
         """A page of a list; see `cmf.core.store.Store.list_nodes`."""
@@ -152,7 +124,7 @@ class Remote:
         count = 0
         for line in response.iter_lines():
             if line.startswith('{"end"'):
-                end = msgspec.json.decode(line, type=_End)
+                end = msgspec.json.decode(line, type=EndOfPull)
                 if end.end != count:
                     raise ServerProblem(f"{self.url}: {count} of {end.end} operations arrived; pull again")
                 return
@@ -185,19 +157,6 @@ class Remote:
             raise ServerUnreachable(f"{self.url} stopped answering ({reason}); try again") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ServerProblem(f"{self.url}: {exc}") from exc
-
-
-class _Heads(msgspec.Struct):
-    segments: dict[str, int]
-    offsets: dict[str, int] = {}
-
-
-class _Resolved(msgspec.Struct):
-    key: str
-
-
-class _End(msgspec.Struct):
-    end: int
 
 
 def _as_error(where: str, status: int, problem: dict[str, Any]) -> Exception:

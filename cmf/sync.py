@@ -12,8 +12,9 @@ from typing import NamedTuple, TypeVar
 from cmf import journal
 from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
 from cmf.core.store import Head
+from cmf.core.wire import PullQuestion
 from cmf.pulled import Pulled, write_pulled
-from cmf.remote import JournalHead, PullQuestion, Remote, pack
+from cmf.remote import JournalHead, Remote, pack
 from cmf.repository import CHUNK_RECORDS, PULLED, Repository, Segment
 
 CHUNK_BYTES = 1 << 20

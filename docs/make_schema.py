@@ -11,7 +11,7 @@ import msgspec
 from cmf.core.lineage import Question
 from cmf.core.model import Lineage, NodeDetail, Page, Stats
 from cmf.core.records import Header, Record, Stamped
-from cmf.remote import PullQuestion, Received
+from cmf.core.wire import PullQuestion, Received
 
 FOLDER = Path(__file__).with_name("schema")
 SCHEMAS = {

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from cmf import journal
 from cmf.clock import written
+from cmf.core.delta import Delta, fold
 from cmf.core.operations import (
     EndExecution,
     Operation,
@@ -19,6 +21,7 @@ from cmf.core.operations import (
     put_execution,
     put_record,
 )
+from cmf.core.records import parse_record
 from cmf.repository import Repository
 
 BEGIN = 1_700_000_000_000_000
@@ -108,3 +111,14 @@ def record(root: Path, operations: Iterable[Operation], *, at_once: int = 5_000)
     while piece := list(islice(rest, at_once)):
         repository.record(piece)
     return repository
+
+
+def as_recorded(*repositories: Repository) -> Delta:
+    """The specification's graph of all that these clones recorded."""
+    stamped = []
+    for repository in repositories:
+        for segment in repository.segments:
+            lines = [line for line, head in journal.read(segment.path) if head.sequence]
+            records = [parse_record(line) for line in lines]
+            stamped += [(record.stamp_in(segment.name), record.op) for record in records]
+    return fold(stamped)

@@ -11,26 +11,13 @@ from cmf.core.lineage import Question
 from cmf.core.model import Lineage, NodeDetail, Page, Stats
 from cmf.core.operations import Operation, Time
 from cmf.core.values import encode
-from cmf.remote import PullQuestion, Received
+from cmf.core.wire import Journals, PullQuestion, Received, Resolved
 from cmf_api.errors import PROBLEM
 
 Name = Annotated[str, Path(pattern=r"^[0-9A-Za-z_.:-]{1,64}$")]
 """A site or a segment, in a path."""
 
 Key = Annotated[str, Path(description="A key, or any unique prefix of one, with or without its kind.")]
-
-
-class Journals(msgspec.Struct, frozen=True):
-    """Where a site's journal stands: per segment the last record's sequence, and the bytes up to its end."""
-
-    segments: dict[str, int]
-    offsets: dict[str, int]
-
-
-class Resolved(msgspec.Struct, frozen=True):
-    """The key that was meant."""
-
-    key: str
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cmf import __version__
-from cmf.remote import SERVER_HEADER
+from cmf.core.wire import SERVER_HEADER
 from cmf_api.errors import Unauthorized, as_problem
 
 

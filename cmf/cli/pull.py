@@ -11,8 +11,9 @@ from cmf.cli.options import Direction, JsonOption, ServerOption
 from cmf.cli.terminal import progress, say, say_json
 
 if TYPE_CHECKING:
+    from cmf.core.wire import ProjectBranch
     from cmf.pulled import Pulled
-    from cmf.remote import ProjectBranch, Remote
+    from cmf.remote import Remote
     from cmf.repository import Repository
 
 EXAMPLE = "Example: cmf pull --artifacts model.pkl --depth 3\n\nExample: cmf pull --project digits --all-branches"
@@ -46,7 +47,7 @@ def pull(
     Without options, that of the artifacts in the clone's .dvc and dvc.lock files. What is named may be combined.
     """
     from cmf import sync
-    from cmf.remote import PullQuestion
+    from cmf.core.wire import PullQuestion
     from cmf.repository import Repository
 
     if (branch or all_branches) and not projects:
@@ -95,7 +96,7 @@ def _tracked(repository: Repository) -> tuple[str, ...]:
 def _projects(
     repository: Repository, names: list[str] | tuple[()], branch: str | None, all_branches: bool
 ) -> tuple[ProjectBranch, ...]:
-    from cmf.remote import ProjectBranch
+    from cmf.core.wire import ProjectBranch
 
     if not names:
         return ()

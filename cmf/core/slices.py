@@ -14,6 +14,7 @@ from cmf.core.model import Direction
 from cmf.core.records import Stamped
 from cmf.core.store import Store
 from cmf.core.values import encode
+from cmf.core.wire import EndOfPull
 
 PIECE = 1_000
 """How many nodes are read at a time: what bounds the memory of a pull."""
@@ -56,7 +57,7 @@ def statements(store: Store, keys: Iterable[str]) -> Iterator[bytes]:
         for stamp, operation in operations(store.state(piece)):
             yield encode(Stamped(stamp, operation)) + b"\n"
             count += 1
-    yield encode({"end": count}) + b"\n"
+    yield encode(EndOfPull(count)) + b"\n"
 
 
 def _batched(keys: Iterable[str], size: int) -> Iterator[list[str]]:

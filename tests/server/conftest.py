@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from cmf.core.store import Store
 from conftest import empty
 from server_process import ServerProcess
+
+from cmf.core.store import Store
 
 
 @pytest.fixture(params=["sqlite", "neo4j"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -9,16 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from histories import as_recorded, record, typical
+from neo4j_server import Neo4jServer, neo4j_server_or_skip
+from server_process import ServerProcess
 
 from cmf import sync
 from cmf.core.errors import ServerProblem, ServerUnreachable
 from cmf.remote import Remote
 from cmf.repository import Repository
 from cmf_graph.store import Neo4jStore
-from histories import record, typical
-from neo4j_server import Neo4jServer, neo4j_server_or_skip
-from server_process import ServerProcess
-from test_sync import as_recorded
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +66,8 @@ def test_neo4j_down_at_the_start_and_killed_during_a_merge(tmp_path: Path, datab
         for delay in (0.6, 1.2):
             killer = threading.Timer(delay, database.kill)
             killer.start()
-            try:
+            with contextlib.suppress(ServerProblem):
                 sync.push(repository, Remote(server.url))
-            except ServerProblem:
-                pass
             killer.join()
             assert ready(server) == 503
             database.restart()

@@ -17,6 +17,8 @@ import msgspec
 import psutil
 import pytest
 import zstandard
+from histories import artifact, chain, execution, record, typical
+from server_process import ServerProcess
 
 from cmf import sync
 from cmf.core.identity import stage_key
@@ -24,8 +26,6 @@ from cmf.core.operations import Operation, PutArtifact, PutUse, Retract, SetProp
 from cmf.core.records import Header, header_line, record_line
 from cmf.core.store import Store
 from cmf.remote import Remote
-from histories import artifact, chain, execution, record, typical
-from server_process import ServerProcess
 
 AT = "2026-01-01T00:00:00.000000Z"
 KEY = artifact("thing")

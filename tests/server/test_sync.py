@@ -8,34 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from histories import artifact, as_recorded, chain, execution, record, typical
+from server_process import ServerProcess
 
 import cmf
-from cmf import journal, sync
-from cmf.core.delta import Delta, fold
+from cmf import sync
 from cmf.core.errors import CmfError, CorruptRecord, ServerProblem, ServerUnreachable
 from cmf.core.lineage import Question, lineage
 from cmf.core.operations import Operation, Retract, SetProperty
-from cmf.core.records import parse_record
 from cmf.core.store import Store
-from cmf.remote import PullQuestion, Remote
+from cmf.core.wire import PullQuestion
+from cmf.remote import Remote
 from cmf.repository import Repository
-from histories import artifact, chain, execution, record, typical
-from server_process import ServerProcess
 
 
 def push(repository: Repository, server: ServerProcess) -> sync.Pushed:
     return sync.push(repository, Remote(server.url))
-
-
-def as_recorded(*repositories: Repository) -> Delta:
-    """The specification's graph of all that these clones recorded."""
-    stamped = []
-    for repository in repositories:
-        for segment in repository.segments:
-            lines = [line for line, head in journal.read(segment.path) if head.sequence]
-            records = [parse_record(line) for line in lines]
-            stamped += [(record.stamp_in(segment.name), record.op) for record in records]
-    return fold(stamped)
 
 
 def comparable(answer: object) -> object:
@@ -225,7 +213,7 @@ def test_pulling_the_same_again_adds_nothing_and_a_rebuild_keeps_it(tmp_path: Pa
 
 
 def test_a_pull_by_project_brings_all_of_it(tmp_path: Path, server: ServerProcess) -> None:
-    from cmf.remote import ProjectBranch
+    from cmf.core.wire import ProjectBranch
 
     a = record(tmp_path / "a", typical(12))
     push(a, server)

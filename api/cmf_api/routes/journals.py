@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from cmf.core import chunks
 from cmf.core.errors import BadRecord
 from cmf.core.store import Store
-from cmf.remote import Received
-from cmf_api.answers import Journals, Name, answer, answers
+from cmf.core.wire import Journals, Received
+from cmf_api.answers import Name, answer, answers
 from cmf_api.bodies import lines, read, settings_of
 from cmf_api.writer import Writer
 

@@ -11,7 +11,8 @@ from cmf.core.identity import kind_of
 from cmf.core.model import NodeDetail, Page
 from cmf.core.resolve import resolve
 from cmf.core.store import Filters, ListKind, Store
-from cmf_api.answers import Key, Resolved, answer, answers
+from cmf.core.wire import Resolved
+from cmf_api.answers import Key, answer, answers
 
 router = APIRouter(tags=["graph"])
 

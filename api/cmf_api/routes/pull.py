@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cmf.core.slices import keys_of, statements
 from cmf.core.store import Store
-from cmf.remote import NDJSON, PullQuestion
+from cmf.core.wire import NDJSON, PullQuestion
 from cmf_api.answers import answers, asks
 from cmf_api.bodies import read_json
 

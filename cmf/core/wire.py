@@ -1,0 +1,58 @@
+"""What clients and servers say to each other beside operations and answers: the bodies of a push and a pull."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+from cmf.core.model import Direction
+
+SERVER_HEADER: Final = "Cmf-Server"
+"""Every answer of a cmf server bears it, with its version."""
+
+NDJSON: Final = "application/x-ndjson"
+
+
+class Journals(msgspec.Struct, frozen=True):
+    """Where a site's journal stands: per segment the last record's sequence, and the bytes up to its end."""
+
+    segments: dict[str, int]
+    offsets: dict[str, int]
+
+
+class Received(msgspec.Struct, frozen=True):
+    """What the server did with a chunk: where the segment now is, and how many records were new or known."""
+
+    sequence: int
+    applied: int
+    duplicates: int
+
+
+class ProjectBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A project, on one branch or (None) on all."""
+
+    project: str
+    branch: str | None = None
+
+
+class PullQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What to pull: artifacts with their chain, and all of some projects and pipelines."""
+
+    artifacts: tuple[str, ...] = ()
+    projects: tuple[ProjectBranch, ...] = ()
+    pipelines: tuple[str, ...] = ()
+    direction: Direction = "both"
+    depth: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class EndOfPull(msgspec.Struct, frozen=True):
+    """The last line of a pull: how many operations came before it."""
+
+    end: int
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The key that was meant."""
+
+    key: str
