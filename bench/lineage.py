@@ -73,6 +73,8 @@ def _loaded(graph: Neo4j, size: int, workshop: Workshop) -> Iterator[Neo4jStore]
 def _ask(section: Section, size: int, store: Store, bare: Bare, url: str, plan: Plan) -> None:
     rest = _Rest(url)
     remote = Remote(url)
+    nothing = in_turns(plan.questions, {"rest": timed(lambda: rest.get("/healthz"))})["rest"]
+    section.figures.append(Figure("no question: `/healthz`, HTTP alone", 1000 * median(nothing), "ms"))
     keys = store.keys("md5:", "md5:;", plan.questions)  # in the order of their hashes: any
     for depth_name, depth in _DEPTHS.items():
         for direction in _DIRECTIONS:
@@ -121,7 +123,11 @@ class _Rest:
     def lineage(self, question: Question) -> bytes:
         """The answer's bytes."""
         depth = "" if question.depth is None else f"&depth={question.depth}"
-        self._connection.request("GET", f"/v1/lineage/{question.keys[0]}?direction={question.direction}{depth}")
+        return self.get(f"/v1/lineage/{question.keys[0]}?direction={question.direction}{depth}")
+
+    def get(self, path: str) -> bytes:
+        """What is at a path."""
+        self._connection.request("GET", path)
         answer = self._connection.getresponse()
         body = answer.read()
         assert answer.status == 200, body

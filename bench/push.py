@@ -5,18 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from typing import Any
 
-import neo4j
-
-from bench import client
+from bench import bare_graph, client
 from bench.captured import merges, replay_merges
 from bench.figures import Figure, Section, median
 from bench.layered import RECORDS_OF_EXECUTION
 from bench.memory import Watch
 from bench.plan import Plan
-from bench.workshop import Neo4j, Rows, Workshop, packets, parsed
+from bench.workshop import Neo4j, Workshop, packets
 from cmf.core import chunks
 from cmf.core.store import Store
 from cmf.remote import pack
@@ -24,8 +21,6 @@ from cmf.repository import Repository
 from cmf.stores.sqlite import SqliteStore
 from cmf_api.bodies import lines
 from cmf_api.settings import ServerSettings
-from cmf_graph.decide import decide
-from cmf_graph.held import Held, batches
 
 _EMBEDDED_LIMIT = (
     "The limit of a push into the embedded store is the very statements of the merge with their rows ready, given to "
@@ -33,8 +28,8 @@ _EMBEDDED_LIMIT = (
 )
 _NEO4J_LIMIT = (
     "The limit of a push into Neo4j is the same nodes and relationships with the same properties, their rows ready, "
-    "merged by the bare driver with UNWIND and MERGE: the same batches, a transaction a chunk, the same constraints "
-    "and indexes. The Neo4j is warm."
+    "merged by the bare driver with UNWIND and MERGE: as many in a transaction, the same constraints and indexes, no "
+    "HTTP. The Neo4j is warm."
 )
 
 
@@ -89,22 +84,27 @@ def _push_embedded(size: int, turns: int, workshop: Workshop, pushes: Section, m
             ours.append(seconds)
             limit.append(replay_merges(told, folder / f"bare-{turn}.db", durable=True))
             if turn == turns - 1:
-                _again(pushes, size, journal, url, ours, limit)
+                _again(pushes, size, journal, url)
         workshop.keep_store(size, file)
+    _add_push(pushes, size, ours, limit)
     workshop.drop(folder)
 
 
 def _push_neo4j(size: int, turns: int, workshop: Workshop, pushes: Section, memory: Section) -> None:
     graph, journal = workshop.neo4j, workshop.journal(size)
+    transactions = sum(1 for _ in packets(journal))
+    pieces: bare_graph.Pieces | None = None
     ours, limit = [], []
     for turn in range(turns):
         graph.empty()
-        limit.append(_bare_merge(graph, journal))
-        graph.empty()
         with _serving(workshop, graph.uri, memory if turn == 0 else None, journal, size) as (url, seconds):
             ours.append(seconds)
+            pieces = pieces or bare_graph.read_back(graph, transactions)
             if turn == turns - 1:
-                _again(pushes, size, journal, url, ours, limit)
+                _again(pushes, size, journal, url)
+        graph.empty()
+        limit.append(bare_graph.merge(graph, pieces))
+    _add_push(pushes, size, ours, limit)
 
 
 @contextmanager
@@ -130,15 +130,18 @@ def _serving(
         yield server.url, told["seconds"]
 
 
-def _again(pushes: Section, size: int, journal: Repository, url: str, ours: list[float], limit: list[float]) -> None:
-    """What a push cost, and what it costs when the server has it all already."""
+def _add_push(pushes: Section, size: int, ours: list[float], limit: list[float]) -> None:
     records = size * RECORDS_OF_EXECUTION
-    target = "≥ 10,000/s" if "Neo4j" in pushes.title else "≥ 20,000/s"
     seconds, least = median(ours), median(limit)
+    target = "≥ 10,000/s" if "Neo4j" in pushes.title else "≥ 20,000/s"
     beside = f"{records:,} records; {seconds:.1f} s, the limit {least:.1f} s"
-    pushes.figures.append(
-        Figure(f"push, {size:,} executions", records / seconds, "records/s", records / least, target, beside)
-    )
+    name = f"push, {size:,} executions"
+    pushes.figures.append(Figure(name, records / seconds, "records/s", records / least, target, beside))
+
+
+def _again(pushes: Section, size: int, journal: Repository, url: str) -> None:
+    """What a push costs when the server has it all already."""
+    records = size * RECORDS_OF_EXECUTION
     if size <= _LARGEST_AGAIN:
         told = client.run("again", journal.root, url)
         assert (told["applied"], told["duplicates"]) == (0, records), told
@@ -147,8 +150,8 @@ def _again(pushes: Section, size: int, journal: Repository, url: str, ours: list
         pushes.figures.append(Figure(name, rate, "records/s", None, "", f"{told['requests']} requests"))
     nothing = [client.run("push", journal.root, url) for _ in range(3)]
     requests = max(told["requests"] for told in nothing)
-    beside = "1 request" if requests == 1 else f"{requests} requests"
     took = 1000 * median([told["seconds"] for told in nothing])
+    beside = "1 request" if requests == 1 else f"{requests} requests"
     pushes.figures.append(Figure(f"nothing new, {size:,} executions", took, "ms", None, "1 request", beside))
 
 
@@ -157,46 +160,11 @@ def _warm(workshop: Workshop, graph: Neo4j, size: int) -> None:
     journal = workshop.journal(size, seed=2)
     for _ in range(2):
         graph.empty()
-        graph.with_schema().close()
-        _bare_merge(graph, journal)
-        graph.empty()
         with workshop.server(graph.uri) as server:
             client.run("push", journal.root, server.url)
-
-
-_MERGE_NODES: Any = "UNWIND $rows AS row MERGE (n:Entity {key: row.set.key}) SET n:$(row.labels), n += row.set"
-_MERGE_LINKS: Any = """
-UNWIND $rows AS row MATCH (a:Entity {key: row.source}) MATCH (b:Entity {key: row.target})
-MERGE (a)-[r:TYPE {key: row.set.key}]->(b) SET r = row.set"""
-_MERGE_PLAIN: Any = """
-UNWIND $rows AS row MATCH (a:Entity {key: row.source}) MATCH (b:Entity {key: row.target}) MERGE (a)-[r:TYPE]->(b)"""
-
-
-def _bare_merge(graph: Neo4j, journal: Repository) -> float:
-    """Merge the same nodes and relationships with the bare driver; → the seconds in the driver and Neo4j."""
-    graph.with_schema().close()
-    seconds = 0.0
-    for chunk in parsed(journal):
-        changes = decide(chunk.delta, Held(), "2026-01-01T00:00:00.000000Z")
-        links = {kind: list(rows) for kind, rows in groupby(sorted(changes.create_uses, key=_kind), key=_kind)}
-        began = time.perf_counter()
-        with graph.driver.session() as session:
-            session.execute_write(_merge_chunk, changes.create_nodes, links)
-        seconds += time.perf_counter() - began
-    return seconds
-
-
-def _kind(link: dict[str, Any]) -> str:
-    return str(link["type"])
-
-
-def _merge_chunk(transaction: neo4j.ManagedTransaction, nodes: Rows, links: dict[str, Rows]) -> None:
-    for batch in batches(nodes):
-        transaction.run(_MERGE_NODES, rows=batch).consume()
-    for kind, rows in links.items():
-        text = _MERGE_LINKS if "key" in rows[0]["set"] else _MERGE_PLAIN
-        for batch in batches(rows):
-            transaction.run(text.replace("TYPE", kind), rows=batch).consume()
+        pieces = bare_graph.read_back(graph, sum(1 for _ in packets(journal)))
+        graph.empty()
+        bare_graph.merge(graph, pieces)
 
 
 def _parts(journal: Repository, store: Store) -> Section:

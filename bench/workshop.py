@@ -9,14 +9,14 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import neo4j
 from neo4j_server import Neo4jServer  # of the tests, as is the next
 from server_process import ServerProcess
 
 from bench import layered
-from cmf.core import chunks
+from cmf import sync
 from cmf.core.store import Store
 from cmf.repository import Repository
 from cmf.stores.sqlite import SqliteStore
@@ -117,19 +117,8 @@ def load(store: Store, repository: Repository) -> None:
     repository.show_in(store)
 
 
-def parsed(repository: Repository) -> Iterator[chunks.Chunk]:
-    """The chunks of a clone's journal, as a server has them after it read a push."""
-    for segment, lines in packets(repository):
-        yield chunks.parse(repository.site, segment, lines)
-
-
 def packets(repository: Repository) -> Iterator[tuple[str, list[bytes]]]:
     """What a push sends: a segment's name, and consecutive lines of it."""
-    from cmf import sync
-
     for segment in repository.segments:
         for lines in sync._chunks(sync.journal.read(segment.path)):
             yield segment.name, lines
-
-
-Rows = list[dict[str, Any]]

@@ -21,8 +21,8 @@ def open_store(url: str, secret: str | None = None) -> Store:
     if scheme == "sqlite":
         if not rest.startswith("/") or rest == "/":
             raise SettingsProblem(f"{url}: a SQLite store is named sqlite:///<path of its file>")
-        # sqlite:///relative.db, sqlite:////absolute.db; and sqlite:///absolute, which people write
-        return SqliteStore(Path(rest if Path(rest).parent.is_dir() else rest.removeprefix("/")), durable=True)
+        # As everywhere: sqlite:///relative.db, sqlite:////absolute.db
+        return SqliteStore(Path(rest[1:]), durable=True)
     if scheme.split("+")[0] in ("neo4j", "bolt"):
         from cmf_graph.store import Neo4jStore
 

@@ -12,16 +12,19 @@ Pair = tuple[int, int]
 _CROWD = 16  # so many ends may stand in one column
 
 
-def back_edges(count: int, edges: Sequence[Pair]) -> frozenset[int]:
-    """The indexes of edges that close a cycle in a depth-first walk from the sources; without them no cycle is left."""
+def back_edges(count: int, edges: Sequence[Pair], known: frozenset[int] = frozenset()) -> frozenset[int]:
+    """The indexes of edges that close a cycle in a depth-first walk from the sources, and those known to; without
+    them no cycle is left.
+    """
     leaving: list[list[tuple[int, int]]] = [[] for _ in range(count)]
-    for index, (source, target) in enumerate(edges):
+    onward = [(pair, index) for index, pair in enumerate(edges) if index not in known]
+    for (source, target), index in onward:
         leaving[source].append((target, index))
     for ways in leaving:
         ways.sort()
-    back: set[int] = set()
+    back: set[int] = set(known)
     state = [0] * count  # 0 unseen, 1 on the walk, 2 left for good
-    for start in _sources_first(count, edges):
+    for start in _sources_first(count, [pair for pair, _ in onward]):
         if state[start] == 0:
             _walk(start, leaving, state, back)
     return frozenset(back)

@@ -46,6 +46,8 @@ class Link:
     source: str
     target: str
     label: float = 0.0
+    back: bool = False
+    """Known to close a cycle; of the other links those that do are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ class _Plan:
         self.links = links
         number = {card.key: index for index, card in enumerate(cards)}
         ends = [(number[link.source], number[link.target]) for link in links]
-        self.back = back_edges(len(cards), ends)
+        known = frozenset(index for index, link in enumerate(links) if link.back)
+        self.back = back_edges(len(cards), ends, known)
         onward = [pair for index, pair in enumerate(ends) if index not in self.back]
         self.column = columns(len(cards), onward, [card.least_column for card in cards])
         # A back edge runs left to right here as well, and is turned around when its wire is drawn.

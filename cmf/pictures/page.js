@@ -31,7 +31,7 @@
     const scale = Math.min(width / whole.width, (height - 56) / whole.height, 1.25);
     const root = cards.get(data.roots[0]);
     // What would be too small to make out is shown around its root instead.
-    view.scale = Math.max(scale, root ? 0.16 : 0.02);
+    view.scale = scale < 0.5 && root ? 0.75 : Math.max(scale, 0.02);
     view.x = (whole.width - width / view.scale) / 2;
     view.y = (whole.height - (height - 56) / view.scale) / 2;
     if (root && view.scale > scale) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from xml.sax.saxutils import escape, quoteattr
 
 from cmf.core.model import Artifact, Edge, Lineage, Node
@@ -34,7 +35,7 @@ def draw(lineage: Lineage, *, titled: bool) -> str:
     edges.sort(key=lambda edge: (nodes[edge.source].name, nodes[edge.target].name, edge.path, edge.key))
     faces = {key: face_of(node, root=key in lineage.roots) for key, node in nodes.items()}
     labels = [_label(edge, nodes) for edge in edges]
-    layout = _place(nodes, faces, edges, labels)
+    layout = _place(nodes, faces, edges, labels, _closing(lineage))
     top = _HEADER if titled else _MARGIN
     width = max(_LEAST_WIDTH if titled else 0.0, layout.width + 2 * _MARGIN)
     height = layout.height + top + _MARGIN
@@ -53,13 +54,33 @@ def draw(lineage: Lineage, *, titled: bool) -> str:
     )
 
 
-def _place(nodes: dict[str, Node], faces: dict[str, Face], edges: list[Edge], labels: list[str]) -> Layout:
+def _closing(lineage: Lineage) -> Callable[[Edge], bool]:
+    """Which edges are known to close a cycle. All that is upstream of a root leads to it, so whatever leaves the root
+    comes back to it; it stands last, then, and not wherever a walk happens to cut the cycle. Downstream, the other way.
+    """
+    root = lineage.roots[0] if len(lineage.roots) == 1 else None
+    match lineage.direction:
+        case "upstream":
+            return lambda edge: edge.source == root
+        case "downstream":
+            return lambda edge: edge.target == root
+        case _:
+            return lambda edge: False
+
+
+def _place(
+    nodes: dict[str, Node],
+    faces: dict[str, Face],
+    edges: list[Edge],
+    labels: list[str],
+    closing: Callable[[Edge], bool],
+) -> Layout:
     cards = [
         Card(key, node.name, WIDTH, faces[key].height, 0 if isinstance(node, Artifact) else 1)
         for key, node in nodes.items()
     ]
     links = [
-        Link(edge.source, edge.target, width_of(label, _LABEL_SIZE) if label else 0.0)
+        Link(edge.source, edge.target, width_of(label, _LABEL_SIZE) if label else 0.0, closing(edge))
         for edge, label in zip(edges, labels, strict=True)
     ]
     return lay_out(cards, links)

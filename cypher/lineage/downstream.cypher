@@ -3,7 +3,7 @@
 // returns: key, artifact, execution, kind, path
 UNWIND $keys AS root
 MATCH (s:Entity {key: root})
-USING INDEX s:Entity(key)
+USING INDEX SEEK s:Entity(key)
 WHERE $include_retracted OR s.retracted IS NULL
 MATCH p = (s)-[:INPUT|OUTPUT*0..]->(n)
 WHERE all(x IN nodes(p) WHERE $include_retracted OR x.retracted IS NULL)

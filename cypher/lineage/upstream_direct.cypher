@@ -3,7 +3,7 @@
 // returns: key, artifact, execution, kind, path
 UNWIND $keys AS root
 MATCH (n:Entity {key: root})
-USING INDEX n:Entity(key)
+USING INDEX SEEK n:Entity(key)
 WHERE $include_retracted OR n.retracted IS NULL
 MATCH (n)<-[u:INPUT|OUTPUT]-(m)
 WHERE $include_retracted OR (u.retracted IS NULL AND m.retracted IS NULL)

@@ -3,8 +3,8 @@
 // returns: none
 UNWIND $rows AS row
 MATCH (source:Entity {key: row.source})
-USING INDEX source:Entity(key)
+USING INDEX SEEK source:Entity(key)
 MATCH (target:Entity {key: row.target})
-USING INDEX target:Entity(key)
+USING INDEX SEEK target:Entity(key)
 CREATE (source)-[link:$(row.type)]->(target)
 SET link = row.set, link.recorded_at = $now

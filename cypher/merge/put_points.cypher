@@ -3,7 +3,7 @@
 // returns: none
 UNWIND $rows AS row
 MATCH (e:Entity {key: row.execution})
-USING INDEX e:Entity(key)
+USING INDEX SEEK e:Entity(key)
 MERGE (p:Points {id: row.set.id})
 SET p = row.set
 MERGE (p)-[:POINTS_OF]->(e)

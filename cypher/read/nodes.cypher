@@ -3,7 +3,7 @@
 // returns: key, name, types, size_bytes, first_seen, first_origin, recorded_at, series, retraction_recorded_at, cmf_identity, cmf_record, cmf_ending, cmf_start_told, cmf_properties, cmf_retraction
 UNWIND $keys AS key
 MATCH (n:Entity {key: key})
-USING INDEX n:Entity(key)
+USING INDEX SEEK n:Entity(key)
 RETURN
   n.key AS key,
   n.name AS name,

@@ -2,7 +2,7 @@
 // parameters: key, limit
 // returns: artifact, execution, facts
 MATCH (n:Entity {key: $key})-[u:INPUT|OUTPUT]-(other)
-USING INDEX n:Entity(key)
+USING INDEX SEEK n:Entity(key)
 WITH n, u, other
 ORDER BY type(u), coalesce(u.long_path, u.path), u.key
 LIMIT $limit

@@ -2,5 +2,5 @@
 // parameters: key
 // returns: total
 MATCH (n:Entity {key: $key})
-USING INDEX n:Entity(key)
+USING INDEX SEEK n:Entity(key)
 RETURN COUNT { (n)-[:INPUT|OUTPUT]-() } AS total

@@ -3,6 +3,6 @@
 // returns: artifact, execution, facts
 UNWIND $keys AS key
 MATCH (e:Entity {key: key})-[u:INPUT|OUTPUT]-(a)
-USING INDEX e:Entity(key)
+USING INDEX SEEK e:Entity(key)
 WHERE e:Execution
 RETURN a.key AS artifact, e.key AS execution, u {.*, type: type(u)} AS facts
