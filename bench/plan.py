@@ -20,8 +20,9 @@ class Plan:
     """Of what takes seconds."""
 
     def only(self, size: int) -> Plan:
-        """The same with one size."""
-        return replace(self, embedded=(size,), neo4j=(size,), pulled=(size,))
+        """The same with one size; a size too small to tell anything is done as seldom as can be."""
+        sized = replace(self, embedded=(size,), neo4j=(size,), pulled=(size,))
+        return sized if size >= 100 else replace(sized, processes=1, recordings=3, points=2_000, questions=2, turns=1)
 
     def turns_of(self, executions: int) -> int:
         """How often something of this size is done: the longer it takes, the less often."""

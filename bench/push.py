@@ -77,16 +77,16 @@ def _push_embedded(size: int, turns: int, workshop: Workshop, pushes: Section, m
     folder = workshop.new_folder("scratch")
     bare = merges(journal.folder / "journal", journal.site, folder / "scratch.db")
     told: Any = list(bare) if turns > 1 else bare
-    ours, limit = [], []
+    ours, limit, again = [], [], []
     for turn in range(turns):
         file = workshop.new_folder("pushed") / "store.db"
         with _serving(workshop, f"sqlite:///{file}", memory if turn == 0 else None, journal, size) as (url, seconds):
             ours.append(seconds)
             limit.append(replay_merges(told, folder / f"bare-{turn}.db", durable=True))
             if turn == turns - 1:
-                _again(pushes, size, journal, url)
+                again = list(_again(size, journal, url))
         workshop.keep_store(size, file)
-    _add_push(pushes, size, ours, limit)
+    pushes.figures += [_figure(size, ours, limit, "≥ 20,000/s"), *again]
     workshop.drop(folder)
 
 
@@ -94,17 +94,17 @@ def _push_neo4j(size: int, turns: int, workshop: Workshop, pushes: Section, memo
     graph, journal = workshop.neo4j, workshop.journal(size)
     transactions = sum(1 for _ in packets(journal))
     pieces: bare_graph.Pieces | None = None
-    ours, limit = [], []
+    ours, limit, again = [], [], []
     for turn in range(turns):
         graph.empty()
         with _serving(workshop, graph.uri, memory if turn == 0 else None, journal, size) as (url, seconds):
             ours.append(seconds)
             pieces = pieces or bare_graph.read_back(graph, transactions)
             if turn == turns - 1:
-                _again(pushes, size, journal, url)
+                again = list(_again(size, journal, url))
         graph.empty()
         limit.append(bare_graph.merge(graph, pieces))
-    _add_push(pushes, size, ours, limit)
+    pushes.figures += [_figure(size, ours, limit, "≥ 10,000/s"), *again]
 
 
 @contextmanager
@@ -130,16 +130,15 @@ def _serving(
         yield server.url, told["seconds"]
 
 
-def _add_push(pushes: Section, size: int, ours: list[float], limit: list[float]) -> None:
+def _figure(size: int, ours: list[float], limit: list[float], target: str) -> Figure:
     records = size * RECORDS_OF_EXECUTION
     seconds, least = median(ours), median(limit)
-    target = "≥ 10,000/s" if "Neo4j" in pushes.title else "≥ 20,000/s"
     beside = f"{records:,} records; {seconds:.1f} s, the limit {least:.1f} s"
     name = f"push, {size:,} executions"
-    pushes.figures.append(Figure(name, records / seconds, "records/s", records / least, target, beside))
+    return Figure(name, records / seconds, "records/s", records / least, target, beside)
 
 
-def _again(pushes: Section, size: int, journal: Repository, url: str) -> None:
+def _again(size: int, journal: Repository, url: str) -> Iterator[Figure]:
     """What a push costs when the server has it all already."""
     records = size * RECORDS_OF_EXECUTION
     if size <= _LARGEST_AGAIN:
@@ -147,12 +146,12 @@ def _again(pushes: Section, size: int, journal: Repository, url: str) -> None:
         assert (told["applied"], told["duplicates"]) == (0, records), told
         name = f"the same again, all known, {size:,} executions"
         rate = records / told["seconds"]
-        pushes.figures.append(Figure(name, rate, "records/s", None, "", f"{told['requests']} requests"))
+        yield Figure(name, rate, "records/s", None, "", f"{told['requests']} requests")
     nothing = [client.run("push", journal.root, url) for _ in range(3)]
     requests = max(told["requests"] for told in nothing)
     took = 1000 * median([told["seconds"] for told in nothing])
     beside = "1 request" if requests == 1 else f"{requests} requests"
-    pushes.figures.append(Figure(f"nothing new, {size:,} executions", took, "ms", None, "1 request", beside))
+    yield Figure(f"nothing new, {size:,} executions", took, "ms", None, "1 request", beside)
 
 
 def _warm(workshop: Workshop, graph: Neo4j, size: int) -> None:

@@ -55,17 +55,31 @@ def draw(lineage: Lineage, *, titled: bool) -> str:
 
 
 def _closing(lineage: Lineage) -> Callable[[Edge], bool]:
-    """Which edges are known to close a cycle. All that is upstream of a root leads to it, so whatever leaves the root
-    comes back to it; it stands last, then, and not wherever a walk happens to cut the cycle. Downstream, the other way.
+    """Which edges are known to close a cycle: those that leave the root of an upstream answer and come back to it.
+    So the root stands last, and not wherever a walk happens to cut the cycle. Downstream, the other way.
     """
-    root = lineage.roots[0] if len(lineage.roots) == 1 else None
+    root = lineage.roots[0] if len(lineage.roots) == 1 else ""
     match lineage.direction:
         case "upstream":
-            return lambda edge: edge.source == root
+            behind = _reached(root, [(edge.target, edge.source) for edge in lineage.edges])
+            return lambda edge: edge.source == root and edge.target in behind
         case "downstream":
-            return lambda edge: edge.target == root
+            after = _reached(root, [(edge.source, edge.target) for edge in lineage.edges])
+            return lambda edge: edge.target == root and edge.source in after
         case _:
             return lambda edge: False
+
+
+def _reached(start: str, steps: list[tuple[str, str]]) -> set[str]:
+    onward: dict[str, list[str]] = {}
+    for near, far in steps:
+        onward.setdefault(near, []).append(far)
+    reached, rest = {start}, [start]
+    while rest:
+        found = [far for far in onward.get(rest.pop(), ()) if far not in reached]
+        reached.update(found)
+        rest += found
+    return reached
 
 
 def _place(
