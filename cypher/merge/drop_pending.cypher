@@ -3,4 +3,5 @@
 // returns: none
 UNWIND $keys AS key
 MATCH (p:Pending {key: key})
+USING INDEX SEEK p:Pending(key)
 DELETE p

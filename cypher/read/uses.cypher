@@ -2,8 +2,11 @@
 // parameters: keys
 // returns: artifact, execution, facts
 UNWIND $keys AS key
-MATCH (source)-[u:INPUT|OUTPUT {key: key}]->(target)
-RETURN
-  CASE type(u) WHEN 'INPUT' THEN source.key ELSE target.key END AS artifact,
-  CASE type(u) WHEN 'INPUT' THEN target.key ELSE source.key END AS execution,
-  u {.*, type: type(u)} AS facts
+MATCH (a)-[u:INPUT {key: key}]->(e)
+USING INDEX SEEK u:INPUT(key)
+RETURN a.key AS artifact, e.key AS execution, u {.*, type: 'INPUT'} AS facts
+UNION ALL
+UNWIND $keys AS key
+MATCH (e)-[u:OUTPUT {key: key}]->(a)
+USING INDEX SEEK u:OUTPUT(key)
+RETURN a.key AS artifact, e.key AS execution, u {.*, type: 'OUTPUT'} AS facts

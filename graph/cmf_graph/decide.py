@@ -25,7 +25,8 @@ class Changes:
     create_nodes: Rows = field(default_factory=list)
     update_nodes: Rows = field(default_factory=list)
     create_links: Rows = field(default_factory=list)
-    update_uses: Rows = field(default_factory=list)
+    update_inputs: Rows = field(default_factory=list)
+    update_outputs: Rows = field(default_factory=list)
     update_relations: Rows = field(default_factory=list)
     put_pending: Rows = field(default_factory=list)
     drop_pending: list[str] = field(default_factory=list)
@@ -137,7 +138,8 @@ def _update_uses(changes: Changes, held: Held, joined: Delta, now: str) -> None:
     for key, link in use_rows(joined, sorted(held.delta.uses)):
         if link != before[key]:
             _stamp(link.properties, held.recorded[key], _retraction_recorded(held, joined, key, now))
-            changes.update_uses.append({"key": key, "set": link.properties})
+            rows = changes.update_inputs if link.type == "INPUT" else changes.update_outputs
+            rows.append({"key": key, "set": link.properties})
 
 
 def _put_relations(changes: Changes, delta: Delta, held: Held) -> None:

@@ -18,7 +18,15 @@ from cmf_graph.shape import points_id
 POINTS_BATCH = 50
 """Chunks of points of one statement; each may have thousands of rows."""
 
-_IN_ORDER = ("create_nodes", "update_nodes", "create_links", "update_uses", "update_relations", "put_pending")
+_IN_ORDER = (
+    "create_nodes",
+    "update_nodes",
+    "create_links",
+    "update_inputs",
+    "update_outputs",
+    "update_relations",
+    "put_pending",
+)
 """The statements over rows: nodes before what connects them."""
 
 
