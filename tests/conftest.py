@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from neo4j_server import neo4j_server_or_skip
+from neo4j_server import neo4j_uri_or_skip
 
 from cmf.core.store import Store
 from cmf.stores.memory import MemoryStore
@@ -17,8 +17,8 @@ from cmf.stores.sqlite import SqliteStore
 @pytest.fixture(scope="session")
 def neo4j_uri() -> Iterator[str]:
     """A real, empty Neo4j; its users empty it before they use it."""
-    with neo4j_server_or_skip() as server:
-        yield server.uri
+    with neo4j_uri_or_skip() as uri:
+        yield uri
 
 
 @pytest.fixture(autouse=True)

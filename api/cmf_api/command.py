@@ -50,7 +50,11 @@ def server(
     )
     sockets = [config.bind_socket()]
     address, bound = sockets[0].getsockname()[:2]
-    guard = "clients must show the token" if token else "no token is asked for: whoever reaches this address may read and write"
+    guard = (
+        "clients must show the token"
+        if token
+        else "no token is asked for: whoever reaches this address may read and write"
+    )
     typer.echo(f"cmf server on http://{address}:{bound}, store {_shown(url)}; {guard}")
     # uvicorn stops in good order and then raises the signal again; that is an end, not a failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

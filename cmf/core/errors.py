@@ -135,7 +135,7 @@ class MissingExtra(CmfError):
 
 
 class StoreUnavailable(CmfError):
-    """The store cannot be reached or cannot write; nothing was taken, and the same call may be repeated."""
+    """The store cannot be reached or cannot write; nothing was taken, or all of it; the same call may be repeated."""
 
 
 class StoreIncompatible(CmfError):

@@ -65,12 +65,13 @@ class Store(Protocol):
     """A graph that deltas are merged into and lineage is asked of."""
 
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """Do `work` in one transaction: all of it is kept, or, on any exception, nothing.
+        """Do `work` in one transaction: all of it is kept, or, on any exception of its own, nothing.
 
         `work` may be called again when the store asks for a retry, so it must not have effects of its own.
 
         Raises:
-            StoreUnavailable: it could not be done; nothing was kept.
+            StoreUnavailable: it could not be done. Nothing was kept, or, where the connection was lost during the
+                commit, all of it; heads tell which, and merging again is harmless.
         """
 
     def heads(self, site: str) -> Mapping[str, Head]:
@@ -113,7 +114,7 @@ class Store(Protocol):
         """
 
     def all_keys(self) -> Iterable[str]:
-        """The key of every node, in order."""
+        """The key of every node, in order. What was said of a use that has not come is only in `state()`."""
 
     def stats(self) -> Stats:
         """How much the store holds."""
