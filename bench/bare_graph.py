@@ -1,6 +1,6 @@
-"""The limit of Neo4j: the nodes and relationships that a push left there, merged again by the bare driver.
+"""The limit of Neo4j: the nodes and relationships that a push left there, written again by the bare driver.
 
-What is merged is read back from the graph, so nothing of how the store writes is in it.
+What is written is read back from the graph, so nothing of how the store writes is in it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,40 @@ MATCH (n:Entity) RETURN [label IN labels(n) WHERE label <> 'Entity'] AS labels, 
 _LINKS: LiteralString = """
 MATCH (a:Entity)-[r]->(b:Entity)
 RETURN type(r) AS type, a.key AS source, b.key AS target, properties(r) AS properties"""
-_MERGE_NODES: LiteralString = """
-UNWIND $rows AS row MERGE (n:Entity {key: row.properties.key}) SET n:$(row.labels), n += row.properties"""
-_MATCH_ENDS: LiteralString = """
+_ENDS: LiteralString = """
 UNWIND $rows AS row MATCH (a:Entity {key: row.source}) MATCH (b:Entity {key: row.target})
 """
-# A type cannot be a parameter of MERGE that is planned well, so each has its statement.
-_MERGE_LINKS: dict[str, LiteralString] = {
-    "INPUT": _MATCH_ENDS + "MERGE (a)-[r:INPUT {key: row.properties.key}]->(b) SET r = row.properties",
-    "OUTPUT": _MATCH_ENDS + "MERGE (a)-[r:OUTPUT {key: row.properties.key}]->(b) SET r = row.properties",
-    "RAN": _MATCH_ENDS + "MERGE (a)-[r:RAN]->(b) SET r = row.properties",
-    "HAS_STAGE": _MATCH_ENDS + "MERGE (a)-[r:HAS_STAGE]->(b) SET r = row.properties",
-}
+_SET: LiteralString = " SET r = row.properties"
+
+
+class Statements(NamedTuple):
+    """How nodes are written, and relationships by type: a type cannot be a parameter that is planned well."""
+
+    nodes: LiteralString
+    links: dict[str, LiteralString]
+
+
+MERGE = Statements(
+    "UNWIND $rows AS row MERGE (n:Entity {key: row.properties.key}) SET n:$(row.labels), n += row.properties",
+    {
+        "INPUT": _ENDS + "MERGE (a)-[r:INPUT {key: row.properties.key}]->(b)" + _SET,
+        "OUTPUT": _ENDS + "MERGE (a)-[r:OUTPUT {key: row.properties.key}]->(b)" + _SET,
+        "RAN": _ENDS + "MERGE (a)-[r:RAN]->(b)" + _SET,
+        "HAS_STAGE": _ENDS + "MERGE (a)-[r:HAS_STAGE]->(b)" + _SET,
+    },
+)
+"""For what may be there already."""
+
+CREATE = Statements(
+    "UNWIND $rows AS row CREATE (n:Entity:$(row.labels)) SET n = row.properties",
+    {
+        "INPUT": _ENDS + "CREATE (a)-[r:INPUT]->(b)" + _SET,
+        "OUTPUT": _ENDS + "CREATE (a)-[r:OUTPUT]->(b)" + _SET,
+        "RAN": _ENDS + "CREATE (a)-[r:RAN]->(b)" + _SET,
+        "HAS_STAGE": _ENDS + "CREATE (a)-[r:HAS_STAGE]->(b)" + _SET,
+    },
+)
+"""For what is known to be new."""
 
 
 class Pieces(NamedTuple):
@@ -49,14 +71,14 @@ def read_back(graph: Neo4j, transactions: int) -> Pieces:
     return Pieces(list(_pieces(nodes, transactions)), links)
 
 
-def merge(graph: Neo4j, pieces: Pieces) -> float:
-    """Merge the pieces into an empty graph that has the schema; → seconds."""
+def write(graph: Neo4j, pieces: Pieces, how: Statements) -> float:
+    """Write the pieces into an empty graph that has the schema; → seconds."""
     began = time.perf_counter()
     with graph.driver.session() as session:
         for rows in pieces.nodes:
-            session.execute_write(lambda tx, rows=rows: tx.run(_MERGE_NODES, rows=rows).consume())
+            session.execute_write(lambda tx, rows=rows: tx.run(how.nodes, rows=rows).consume())
         for type_, rows in pieces.links:
-            session.execute_write(lambda tx, type_=type_, rows=rows: tx.run(_MERGE_LINKS[type_], rows=rows).consume())
+            session.execute_write(lambda tx, type_=type_, rows=rows: tx.run(how.links[type_], rows=rows).consume())
     seconds = time.perf_counter() - began
     wanted = sum(map(len, pieces.nodes)), sum(len(rows) for _, rows in pieces.links)
     assert _counts(graph) == wanted, f"{_counts(graph)} nodes and relationships instead of {wanted}"

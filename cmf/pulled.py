@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from cmf import __version__, journal
-from cmf.core.records import FORMAT, Header, Stamp, Stamped, header_line, parse_stamped, record_line, time_of
+from cmf.core.records import FORMAT, Header, Stamped, header_line, raw_record_line, stated_parts, time_of
 from cmf.core.values import encode
 
 SITE = "pulled"
@@ -78,6 +78,6 @@ def _lines(name: str, received: Iterable[bytes]) -> Iterator[bytes]:
     line, total = header_line(Header(FORMAT, SITE, name, f"cmf {__version__} pull", _EPOCH))
     yield line
     for sequence, stated in enumerate(received, 1):
-        stamped = parse_stamped(stated.rstrip(b"\n"))
-        line, total = record_line(total, sequence, time_of(stamped.stamp), stamped.op, Stamp(stamped.stamp))
+        stamp, operation = stated_parts(stated.rstrip(b"\n"))
+        line, total = raw_record_line(total, sequence, time_of(stamp), operation, stamp)
         yield line

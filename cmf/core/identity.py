@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Literal
 
 from cmf.core.errors import InvalidValue
-from cmf.core.values import Json, canonical
+from cmf.core.values import Json, canonical, canonical_text
 
 Kind = Literal["artifact", "execution", "context", "use"]
 
@@ -107,14 +107,14 @@ def stage_key(pipeline: str, stage: str, namespace: str | None) -> str:
 
 def use_key(execution: str, artifact: str, direction: str, path: str) -> str:
     """The key of a use."""
-    identity: Json = {
+    identity = {
         "rule": "use/1",
         "execution": execution,
         "artifact": artifact,
         "direction": direction,
         "path": path,
     }
-    return "use:" + _digest(identity)
+    return "use:" + hashlib.sha256(canonical_text(identity)).hexdigest()[:32]
 
 
 def _digest(identity: Json) -> str:

@@ -154,4 +154,6 @@ def _among(edges: Mapping[str, Edge] | Iterable[Edge], nodes: Collection[str]) -
 
 
 def _at(node: Node, distance: int) -> Node:
-    return msgspec.structs.replace(node, distance=distance)
+    """A node at its distance. It was just made for this answer, so it is finished rather than copied."""
+    msgspec.structs.force_setattr(node, "distance", distance)
+    return node

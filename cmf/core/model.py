@@ -42,7 +42,7 @@ class Code(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     dirty: bool = False
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind"):
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", gc=False):
     """What every node answers.
 
     `stub` marks one known only as an end of an edge. `distance` is the least number of edges from the roots
@@ -102,7 +102,7 @@ class Stage(Answer, frozen=True, omit_defaults=True, kw_only=True, tag="stage"):
 Node = Artifact | Execution | Pipeline | Stage
 
 
-class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A use, drawn along the data: an input leads artifact → execution, an output execution → artifact."""
 
     key: str

@@ -76,7 +76,8 @@ class RecordIdentity(
 ExecutionIdentity = RunIdentity | NamedIdentity | ForeignIdentity
 
 
-class _Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="is"):
+# `gc=False`: these are trees of JSON, never cyclic, and by the hundred thousand the collector's visits are felt.
+class _Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="is", gc=False):
     pass
 
 

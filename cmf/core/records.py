@@ -48,7 +48,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: Time
 
 
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One operation with its place in the chain. A foreign event brings a stamp of its own."""
 
     seq: Sequence
@@ -62,7 +62,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         return Stamp(self.stamp) if self.stamp else make_stamp(self.at, segment, self.seq)
 
 
-class Stamped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Stamped(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """An operation with its stamp, without a place in a chain: a line of a pull."""
 
     stamp: Annotated[str, msgspec.Meta(pattern=STAMP_PATTERN)]
@@ -97,15 +97,35 @@ def record_line(
     Raises:
         InvalidValue: it would be longer than MAX_LINE_BYTES.
     """
+    try:
+        return raw_record_line(previous, sequence, at, encode(operation), stamp)
+    except InvalidValue as exc:
+        raise InvalidValue(f"{type(operation).__name__}: {exc}") from exc
+
+
+def raw_record_line(
+    previous: str, sequence: int, at: str, operation: bytes, stamp: Stamp | None = None
+) -> tuple[bytes, str]:
+    """`record_line` of an operation that is JSON already."""
     own = b',"stamp":"%s"' % stamp.encode() if stamp else b""
-    body = b'{"seq":%d,"at":"%s","op":%s%s' % (sequence, at.encode(), encode(operation), own)
+    body = b'{"seq":%d,"at":"%s","op":%s%s' % (sequence, at.encode(), operation, own)
     if len(body) + TAIL_BYTES > MAX_LINE_BYTES:
         raise InvalidValue(
-            f"a {type(operation).__name__} of {len(body)} bytes; up to {MAX_LINE_BYTES} can be recorded. "
+            f"an operation of {len(body)} bytes; up to {MAX_LINE_BYTES} can be recorded. "
             f"Write what is large to a file and record that as an artifact."
         )
     total = chain(previous, body)
     return b'%s,"sum":"%s"}' % (body, total.encode()), total
+
+
+_STATED = re.compile(rb'\{"stamp":"([^"]*)","op":(.*)\}', re.DOTALL)
+
+
+def stated_parts(line: bytes) -> tuple[Stamp, bytes]:
+    """The stamp and the operation, as JSON, of a `Stamped` that `encode` wrote."""
+    found = _STATED.fullmatch(line)
+    assert found, line[:100]
+    return Stamp(found[1].decode()), found[2]
 
 
 def chain(previous: str, body: bytes) -> str:

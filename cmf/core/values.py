@@ -118,6 +118,11 @@ def canonical(value: Json) -> bytes:
         return rfc8785.dumps(value)
 
 
+def canonical_text(value: dict[str, str]) -> bytes:
+    """`canonical` of an object of texts with ASCII names: most of what is hashed, without looking through it."""
+    return msgspec.json.encode(value, order="sorted")
+
+
 def encode(value: object) -> bytes:
     """JSON bytes of a recorded value or of any of cmf's structs."""
     return _ENCODER.encode(value)

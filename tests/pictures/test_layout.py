@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures.examples import artifact, chain, cycle, execution, generated, lineage, use
+from pictures.examples import artifact, chain, cycle, execution, lineage, use
 
 from cmf.core.model import Lineage
 from cmf.pictures import to_svg
