@@ -46,6 +46,7 @@ def kind_of(key: str) -> Kind:
     return _OWN_KINDS.get(key.partition(":")[0], "artifact")
 
 
+@lru_cache(maxsize=16_384)  # the operations of one execution name its key over and over
 def check_key(key: str) -> str:
     """That `key` has the form of a key.
 

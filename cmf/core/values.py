@@ -263,18 +263,17 @@ class _NotPlainError(Exception):
 
 def _plain(value: Json) -> Json:
     """A value that msgspec writes as RFC 8785 wants `value` written."""
-    match value:
-        case dict():
-            if not all(map(str.isascii, value)):
-                raise _NotPlainError
-            return {key: _plain(item) for key, item in value.items()}
-        case list():
-            return [_plain(item) for item in value]
-        case float():
-            if value.is_integer() and -_EXACT < value < _EXACT:
-                return int(value)  # 1.0 is written 1
-            if not 1e-4 <= abs(value) < 1e15:
-                raise _NotPlainError
-            return value
-        case _:
-            return value
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        if not all(map(str.isascii, value)):
+            raise _NotPlainError
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        if value.is_integer() and -_EXACT < value < _EXACT:
+            return int(value)  # 1.0 is written 1
+        if not 1e-4 <= abs(value) < 1e15:
+            raise _NotPlainError
+    return value
