@@ -42,8 +42,9 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class Appended(NamedTuple):
-    """What an append wrote: the operations with their stamps, and the heads before and after."""
+    """What an append wrote, and to which segment: the operations with their stamps, the heads before and after."""
 
+    path: Path
     stamped: list[tuple[Stamp, Operation]]
     before: Head
     after: Head
@@ -78,7 +79,7 @@ class SegmentWriter:
             lines, stamped, after = self._lines(operations)
             self._write(lines)
             self._head = after
-            return Appended(stamped, before, after)
+            return Appended(self.path, stamped, before, after)
 
     def close(self) -> None:
         """Let go of the file, so that others may take it for finished."""

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import Literal, Self
 
 from cmf.clock import now
 from cmf.core import identity
-from cmf.core.errors import InvalidValue, NotARepository
+from cmf.core.errors import CorruptRecord, InvalidValue, NotARepository
 from cmf.core.model import Artifact, ArtifactType
 from cmf.core.operations import (
     EndExecution,
@@ -29,7 +30,7 @@ from cmf.core.operations import (
 )
 from cmf.core.values import MAX_NAME, Json, check_name, to_json
 from cmf.points import PointBuffer
-from cmf.repository import FOLDER, Repository
+from cmf.repository import FOLDER, JournalWarning, Repository
 from cmf.versioning.dvc import Content, content
 from cmf.versioning.git import CodeVersioning, GitVersioning, project_name
 from cmf.versioning.none import NoVersioning
@@ -251,8 +252,18 @@ def open_repository(start: Path) -> Repository:
         # A forked child opens its own: SQLite connections must not cross a fork.
         at = (root, os.getpid())
         if at not in _open_repositories:
-            _open_repositories[at] = Repository.create(root)
+            _open_repositories[at] = _opened(root)
         return _open_repositories[at]
+
+
+def _opened(root: Path) -> Repository:
+    repository = Repository.create(root, catch_up=False)
+    try:
+        repository.catch_up()
+    except CorruptRecord as exc:
+        # What is recorded now goes into a segment of its own, which that damage does not touch.
+        warnings.warn(f"{exc} What is recorded now is not affected.", JournalWarning, stacklevel=5)
+    return repository
 
 
 def close_repositories() -> None:

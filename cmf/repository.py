@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,8 +21,17 @@ from cmf import __version__, journal, pulled, settings
 from cmf.clock import HybridClock
 from cmf.core import chunks
 from cmf.core.delta import fold
-from cmf.core.errors import BadRecord, ChainBroken, CorruptRecord, JournalUnwritable, NotARepository, StoreUnavailable
+from cmf.core.errors import (
+    BadRecord,
+    ChainBroken,
+    CorruptRecord,
+    InvalidValue,
+    JournalUnwritable,
+    NotARepository,
+    StoreUnavailable,
+)
 from cmf.core.operations import Operation
+from cmf.core.records import MAX_LINE_BYTES, parse_header
 from cmf.core.store import Head, Store, Transaction
 from cmf.journal import Appended, SegmentWriter
 from cmf.stores.sqlite import SqliteStore
@@ -95,7 +104,7 @@ class Repository:
         raise NotARepository(start)
 
     @classmethod
-    def create(cls, root: Path) -> Repository:
+    def create(cls, root: Path, *, catch_up: bool = True) -> Repository:
         """The clone with this root, made if it is not one yet."""
         folder = root / FOLDER
         try:
@@ -104,7 +113,7 @@ class Repository:
             (folder / ".gitignore").write_text("*\n", encoding="utf-8")
         except OSError as exc:
             raise JournalUnwritable(folder, exc.strerror or str(exc)) from exc
-        return cls(root)
+        return cls(root, catch_up=catch_up)
 
     @property
     def segments(self) -> list[Segment]:
@@ -122,14 +131,13 @@ class Repository:
         Raises:
             JournalUnwritable: nothing was recorded.
         """
-        appended = self._writer.append(operations)
-        self._show(appended)
+        self._show(self._writer.append(operations))
 
     def catch_up(self, progress: Progress | None = None) -> None:
         """Bring the view up to date with the journal.
 
         Raises:
-            CorruptRecord: a line is damaged; everything before it is in the view.
+            CorruptRecord: a line is damaged; all but the rest of its segment is in the view.
         """
         self.show_in(self.view, progress)
 
@@ -144,13 +152,19 @@ class Repository:
         """Bring any store up to date with the journal, as `catch_up` does the view.
 
         Raises:
-            CorruptRecord: a line is damaged; everything before it is in the store.
+            CorruptRecord: a line is damaged; all but the rest of its segment is in the store.
         """
         heads = {site: store.heads(site) for site in (self.site, PULLED)}
+        damage: CorruptRecord | None = None
         for segment in (*self.segments, *self.pulled_segments):
             head = heads[segment.site].get(segment.name, journal.START)
-            if self._has_more(segment, head):
-                _take(store, segment, head, progress)
+            try:
+                if _has_more(segment, head):
+                    _take(store, segment, head, progress)
+            except CorruptRecord as exc:
+                damage = damage or exc
+        if damage:
+            raise damage
 
     def check(self, progress: Progress | None = None) -> Iterator[CorruptRecord]:
         """Read every line of the journal; → the damage that was found, a segment at a time."""
@@ -175,38 +189,39 @@ class Repository:
             del self.view
 
     def _show(self, appended: Appended) -> None:
+        segment = Segment(self.site, appended.path)
         delta = fold(appended.stamped)
-        name, before = self._writer.segment, appended.before
 
-        def work(transaction: Transaction) -> bool:
-            known = transaction.head(self.site, name)
-            if (known.sequence if known else 0) != max(0, before.sequence):
-                return False
-            transaction.merge(delta)
-            transaction.advance(self.site, name, appended.after)
-            return True
+        def work(transaction: Transaction) -> Head | None:
+            known = transaction.head(self.site, segment.name)
+            if (known.sequence if known else 0) == max(0, appended.before.sequence):
+                transaction.merge(delta)
+                transaction.advance(self.site, segment.name, appended.after)
+                return None
+            return known or journal.START
 
         try:
-            shown = self.view.write(work)
+            behind = self.view.write(work)
+            if behind is not None and behind.sequence < appended.after.sequence:
+                # An earlier call was not shown, or another process has shown some of them in between.
+                _take(self.view, segment, behind, None)
         except StoreUnavailable as exc:
             # The journal has it, which is what counts; the next call or the next open catches up.
             warnings.warn(f"recorded, but not yet shown in the view: {exc}", JournalWarning, stacklevel=4)
-            return
-        if not shown:  # another process has caught up in between, or an earlier call was not shown
-            self.catch_up()
 
-    def _has_more(self, segment: Segment, head: Head) -> bool:
-        size = segment.path.stat().st_size
-        if size == head.offset and size:
-            return False
-        if cut := journal.cut_torn_tail(segment.path):
-            warnings.warn(
-                f"{segment.path}: cut off {cut} bytes of a last line that was never finished "
-                f"(a process was killed within a call); nothing else was lost",
-                JournalWarning,
-                stacklevel=4,
-            )
-        return segment.path.exists() and segment.path.stat().st_size != head.offset
+
+def _has_more(segment: Segment, head: Head) -> bool:
+    size = segment.path.stat().st_size
+    if size == head.offset and size:
+        return False
+    if cut := journal.cut_torn_tail(segment.path):
+        warnings.warn(
+            f"{segment.path}: cut off {cut} bytes of a last line that was never finished "
+            f"(a process was killed within a call); nothing else was lost",
+            JournalWarning,
+            stacklevel=5,
+        )
+    return segment.path.exists() and segment.path.stat().st_size != head.offset
 
 
 def _take(store: Store, segment: Segment, head: Head, progress: Progress | None) -> None:
@@ -251,18 +266,38 @@ def _parse(segment: Segment, lines: list[bytes], head: Head) -> chunks.Chunk:
 
 
 def _site(folder: Path) -> str:
-    """The clone's id, made at the first use; two processes that make it at once agree."""
+    """The clone's id, made at the first use; two processes that make it at once agree.
+
+    If the file is lost, the id is taken from what was recorded under it.
+    """
     file = folder / "site"
     try:
-        if not file.exists():
-            draft = folder / f"site.{os.getpid()}"
-            draft.write_text(journal.ulid() + "\n", encoding="utf-8")
-            try:
-                os.link(draft, file)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
-        return file.read_text(encoding="utf-8").strip()
+        known = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+        if not known:
+            draft = folder / f"site.{journal.ulid()}"
+            draft.write_text((_recorded_site(folder) or journal.ulid()) + "\n", encoding="utf-8")
+            _put_in_place(draft, file)
+            known = file.read_text(encoding="utf-8").strip()
+        return known
     except OSError as exc:
         raise JournalUnwritable(file, exc.strerror or str(exc)) from exc
+
+
+def _put_in_place(draft: Path, file: Path) -> None:
+    """Give a file its name, unless another process was first; an empty one counts as none."""
+    try:
+        if file.exists() and file.stat().st_size == 0:
+            draft.replace(file)
+        else:
+            file.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _recorded_site(folder: Path) -> str | None:
+    for path in journal.segments(folder / "journal"):
+        with suppress(InvalidValue), path.open("rb") as lines:
+            return parse_header(lines.readline(MAX_LINE_BYTES).rstrip(b"\n")).site
+    return None

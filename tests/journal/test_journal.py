@@ -116,6 +116,41 @@ def test_any_other_damaged_line_is_named_with_path_and_line(tmp_path: Path, dama
     assert caught.value.line == 3
 
 
+def test_damage_in_one_segment_hides_no_other_and_stops_no_recording(tmp_path: Path) -> None:
+    repo = repository(tmp_path)
+    say(repo, 1)
+    say(repo, 2)
+    repo.close()
+    damaged = only_segment(tmp_path)
+    damaged.write_bytes(damaged.read_bytes().replace(b'"n2"', b'"n7"'))
+    repo = Repository.create(tmp_path, catch_up=False)
+    say(repo, 3)
+    repo.close()
+    (tmp_path / ".cmf" / "view.db").unlink()
+    with pytest.warns(JournalWarning, match="What is recorded now is not affected"), cmf.run("p", "s", root=tmp_path):
+        pass
+    cmf_run_closed(tmp_path)
+    repo = Repository.find(tmp_path, catch_up=False)
+    assert repo.view.nodes([KEY])[0].properties == {"n1": 1, "n3": 3}
+    (found,) = repo.check()
+    assert (found.path, found.line) == (damaged, 3)
+
+
+@pytest.mark.parametrize("loss", ["gone", "empty"])
+def test_a_clone_that_lost_its_id_takes_it_from_what_it_recorded(tmp_path: Path, loss: str) -> None:
+    repo = repository(tmp_path)
+    say(repo, 1)
+    repo.close()
+    file = tmp_path / ".cmf" / "site"
+    file.unlink()
+    if loss == "empty":
+        file.touch()
+    again = Repository.find(tmp_path)
+    assert again.site == repo.site
+    assert not list(again.check())
+    assert sorted(path.name for path in (tmp_path / ".cmf").iterdir() if "site" in path.name) == ["site"]
+
+
 def test_a_record_that_is_whole_but_says_nothing_valid_is_damage(tmp_path: Path) -> None:
     from cmf.core.records import record_line
 
