@@ -29,7 +29,7 @@ def microseconds(written: str) -> int:
 
 
 class HybridClock:
-    """A hybrid logical clock: the wall clock, but never at or before a time it gave out or was shown.
+    """A hybrid logical clock: the wall clock, but never at or before a time it gave out, or `last`.
 
     So what is stated after seeing a statement is later than it, though the clock that stamped that was fast.
     """
@@ -41,7 +41,3 @@ class HybridClock:
         """The time of the next statement."""
         self._last = max(time.time_ns() // 1000, self._last + 1)
         return written(self._last)
-
-    def see(self, written: str) -> None:
-        """Take note of the time of a statement from elsewhere."""
-        self._last = max(self._last, microseconds(written))
