@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import signal
 import socket
@@ -64,7 +65,9 @@ def test_an_interrupt_exits_with_130_and_says_nothing(clone: Path, environment: 
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         command = [sys.executable, "-m", "cmf.cli", "push", "--server", url]
-        with subprocess.Popen(command, cwd=clone, env=environment, stdout=-1, stderr=-1) as pushing:
+        # A shell starts what runs in the background with interrupts ignored, and whoever runs the tests may be such.
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+        with subprocess.Popen(command, cwd=clone, env=environment, stdout=-1, stderr=-1, preexec_fn=heed) as pushing:
             connection, _ = deaf.accept()
             with connection:
                 connection.recv(1)  # it has asked, and waits
