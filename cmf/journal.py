@@ -6,18 +6,20 @@ It is the truth; everything else that a clone knows can be made anew from it. Th
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from cmf.clock import HybridClock
-from cmf.core.errors import CorruptRecord, JournalUnwritable
+from cmf.core.errors import CorruptRecord, InvalidValue, JournalUnwritable
 from cmf.core.operations import Operation
 from cmf.core.records import (
     FORMAT,
@@ -29,6 +31,8 @@ from cmf.core.records import (
     continues,
     header_line,
     make_stamp,
+    parse_header,
+    parse_record,
     record_line,
     sum_of,
 )
@@ -53,7 +57,7 @@ class Appended(NamedTuple):
 class SegmentWriter:
     """Appends to one segment, its own; made at the first append. Safe to share between threads.
 
-    A forked child gets a segment of its own at its first append.
+    A forked child needs a writer of its own.
     """
 
     def __init__(self, folder: Path, site: str, tool: str, clock: HybridClock) -> None:
@@ -71,10 +75,9 @@ class SegmentWriter:
 
         Raises:
             JournalUnwritable: it could not; the journal is as before.
+            InvalidValue: an operation says nothing valid; nothing was written.
         """
         with self._lock:
-            if self._pid != os.getpid():
-                self._forget()
             before = self._head
             lines, stamped, after = self._lines(operations)
             self._write(lines)
@@ -84,12 +87,11 @@ class SegmentWriter:
     def close(self) -> None:
         """Let go of the file, so that others may take it for finished."""
         with self._lock:
-            if self._file is not None and self._pid == os.getpid():
+            if self._file is not None:
                 os.close(self._file)
             self._forget()
 
     def _forget(self) -> None:
-        self._pid = os.getpid()
         self._file = None
         self._head = START
         self.segment = ulid()
@@ -108,6 +110,7 @@ class SegmentWriter:
             sequence += 1
             at = self._clock.tick()
             line, total = record_line(total, sequence, at, operation)
+            parse_record(line)  # what its own reader would refuse is never written
             lines.append(line)
             stamped.append((make_stamp(at, self.segment, sequence), operation))
         written = b"".join(line + b"\n" for line in lines)
@@ -121,6 +124,8 @@ class SegmentWriter:
             while view:
                 view = view[os.write(self._file, view) :]
             os.fdatasync(self._file)
+            if os.fstat(self._file).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "the file was deleted while it was written")
         except OSError as exc:
             self._take_back()
             raise JournalUnwritable(self.path, exc.strerror or str(exc)) from exc
@@ -136,10 +141,12 @@ class SegmentWriter:
     def _take_back(self) -> None:
         """Undo a write that failed half-way, so that the next one does not follow half a line."""
         if self._file is None:
+            self._forget()  # the name may be taken by what was begun
             return
         with suppress(OSError):
             os.ftruncate(self._file, self._head.offset)
-            return
+            if os.fstat(self._file).st_nlink:
+                return
         # Not even that: leave the torn tail to the next open, and go on in a new segment.
         self._forget()
 
@@ -181,25 +188,36 @@ def read(path: Path, after: Head = START) -> Iterator[tuple[bytes, Head]]:
     """The finished lines of a segment behind a head, each with the head after it; an unfinished one ends them.
 
     Raises:
-        CorruptRecord: a line does not follow the one before it.
+        CorruptRecord: a line does not follow the one before it; the first such line of the file is named.
     """
     head = after
     with path.open("rb") as file:
         file.seek(head.offset)
         while line := file.readline(MAX_LINE_BYTES + 1):
-            if not line.endswith(b"\n"):
-                if len(line) > MAX_LINE_BYTES:
-                    raise CorruptRecord(path, head.sequence + 2, f"the line is longer than {MAX_LINE_BYTES} bytes")
+            if not line.endswith(b"\n") and len(line) <= MAX_LINE_BYTES:
                 return
             body = line[:-1]
-            if head.sequence < 0:
-                total: str | None = chain("", body)
-            else:
-                total = sum_of(body) if continues(head.sum, body) else None
-            if total is None:
-                raise CorruptRecord(path, head.sequence + 2, "its sum does not continue the chain")
-            head = Head(head.sequence + 1, total, head.offset + len(line))
+            if problem := _problem(path, head, line):
+                if after != START:
+                    # Something before `after` was changed, maybe, and only shows here.
+                    deque(read(path), maxlen=0)
+                raise CorruptRecord(path, head.sequence + 2, problem)
+            total = chain("", body) if head.sequence < 0 else sum_of(body)
+            head = Head(head.sequence + 1, total or "", head.offset + len(line))
             yield body, head
+
+
+def _problem(path: Path, head: Head, line: bytes) -> str | None:
+    """What is wrong with the line behind a head, if anything is."""
+    if len(line) > MAX_LINE_BYTES:
+        return f"the line is longer than {MAX_LINE_BYTES} bytes"
+    if head.sequence >= 0:
+        return None if continues(head.sum, line[:-1]) else "its sum does not continue the chain"
+    try:
+        header = parse_header(line[:-1])
+    except InvalidValue as exc:
+        return f"no header of a journal: {exc}"
+    return None if path.stem == header.segment else f"it is the header of segment {header.segment}"
 
 
 def ulid() -> str:

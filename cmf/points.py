@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+import os
+import secrets
 import threading
 import time
 from collections import defaultdict
@@ -28,20 +31,17 @@ class PointBuffer:
     def __init__(self, execution: str, record: Callable[[Sequence[Operation]], None]) -> None:
         self._execution = execution
         self._record = record
-        self._lock = threading.Lock()
-        self._rows: dict[str, list[Row]] = defaultdict(list)
-        self._chunks: dict[str, int] = defaultdict(int)
-        self._timer: threading.Timer | None = None
-        self._problem: Exception | None = None
+        self._begin(first_chunk=0)
 
-    def add(self, series: str, value: object, step: int | None) -> None:
+    def add(self, series: str, value: object, step: object) -> None:
         """Take in a point.
 
         Raises:
-            InvalidValue: the value is no number.
+            InvalidValue: the value is no number, or the step no whole one.
             CmfError: points before it could not be written in the background.
         """
-        row = (step, time.time(), _number(value, series))
+        self._leave_parent()
+        row = (_step(step, series), time.time(), _number(value, series))
         if series not in self._chunks:
             check_name(series, "the metric's name")
         with self._lock:
@@ -56,17 +56,32 @@ class PointBuffer:
 
     def take(self) -> list[PutPoints]:
         """The points gathered so far, as operations to write."""
+        self._leave_parent()
         with self._lock:
             self._raise_problem()
             return self._take()
 
     def close(self) -> list[PutPoints]:
         """The last points; the timer is stopped."""
+        self._leave_parent()
         with self._lock:
             if self._timer:
                 self._timer.cancel()
             self._raise_problem()
             return self._take()
+
+    def _begin(self, first_chunk: int) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._rows: dict[str, list[Row]] = defaultdict(list)
+        self._chunks: dict[str, int] = defaultdict(lambda: first_chunk)
+        self._timer: threading.Timer | None = None
+        self._problem: Exception | None = None
+
+    def _leave_parent(self) -> None:
+        """In a forked child: the points gathered so far are the parent's, and so are the numbers of its chunks."""
+        if self._process != os.getpid():
+            self._begin(first_chunk=(1 + secrets.randbits(31)) << 21)
 
     def _take(self) -> list[PutPoints]:
         taken = []
@@ -96,6 +111,18 @@ class PointBuffer:
         if self._problem is not None:
             problem, self._problem = self._problem, None
             raise problem
+
+
+def _step(step: object, series: str) -> int | None:
+    if step is None or (type(step) is int and 0 <= step < 2**53):
+        return step
+    try:
+        whole = operator.index(step)  # type: ignore[arg-type]
+    except TypeError:
+        whole = -(2**53)
+    if isinstance(step, bool) or not -(2**53) < whole < 2**53:
+        raise InvalidValue(f"metric {series!r}: step {step!r} is no whole number below 2**53")
+    return int(whole)
 
 
 def _number(value: object, series: str) -> Number:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from cmf.core.model import Artifact, Direction, Lineage, Node, NodeDetail, Page,
 from cmf.core.resolve import resolve
 from cmf.core.store import Filters, ListKind, Store
 from cmf.core.values import Json
+from cmf.places import clone_of
 from cmf.versioning.dvc import content
 
 USES_SHOWN = 1_000
@@ -183,16 +185,12 @@ def query(url: str | None = None, *, token: str | None = None) -> Query:
     """
     from cmf.repository import Repository
 
+    here = Path.cwd()
     if url is not None:
         from cmf import settings
         from cmf.remote import Remote
 
-        return Query(Remote(url, token or settings.load(Path(".cmf/config.toml")).token), _root())
-    repository = Repository.find(Path.cwd())
+        # The file may hold no token, so the environment is all there is to look at.
+        return Query(Remote(url, token or settings.load(Path(os.devnull)).token), clone_of(here))
+    repository = Repository.find(here)
     return Query(StoreSource(repository.view), repository.root)
-
-
-def _root() -> Path | None:
-    """The root of the clone that the current folder lies in, if it lies in one."""
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / ".cmf").is_dir()), None)

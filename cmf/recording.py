@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 from cmf.clock import now
 from cmf.core import identity
-from cmf.core.errors import CorruptRecord, InvalidValue, NotARepository
+from cmf.core.errors import CorruptRecord, InvalidValue, StoreIncompatible, StoreUnavailable
 from cmf.core.model import Artifact, ArtifactType
 from cmf.core.operations import (
     EndExecution,
@@ -29,8 +29,9 @@ from cmf.core.operations import (
     put_record,
 )
 from cmf.core.values import MAX_NAME, Json, check_name, to_json
+from cmf.places import root_of
 from cmf.points import PointBuffer
-from cmf.repository import FOLDER, JournalWarning, Repository
+from cmf.repository import JournalWarning, Repository
 from cmf.versioning.dvc import Content, content
 from cmf.versioning.git import CodeVersioning, GitVersioning, project_name
 from cmf.versioning.none import NoVersioning
@@ -189,7 +190,8 @@ class Run:
         if version is None:
             found, shown, url = content(Path(path)), self._relative(Path(path)), None
         else:
-            found, shown, url = Content(identity.check_key(version), -1), os.fspath(path), os.fspath(path)
+            shown = url = check_path(os.fspath(path))
+            found = Content(identity.check_artifact_key(version), -1)
         put = PutArtifact(
             key=found.key,
             name=_base_name(shown),
@@ -208,11 +210,16 @@ class Run:
         )
 
     def _known_types(self, key: str) -> tuple[str, ...]:
-        known = self._repository.view.nodes([key])
+        try:
+            known = self._repository.view.nodes([key])
+        except (StoreUnavailable, StoreIncompatible):  # recording does not depend on the view
+            known = []
         return (known[0].types if known and isinstance(known[0], Artifact) else ()) or (ArtifactType.DATASET,)
 
     def _relative(self, path: Path) -> str:
         """The path in the repository, or the whole path of what lies outside it."""
+        if not os.fspath(path) or os.fspath(path) == ".":
+            raise InvalidValue("the path is empty; name a file or folder")
         whole = Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links that users name)
         shown = whole.relative_to(self._repository.root) if whole.is_relative_to(self._repository.root) else whole
         return check_path(shown.as_posix())
@@ -236,6 +243,8 @@ def check_path(path: str) -> str:
         path.encode()
     except UnicodeEncodeError as exc:
         raise InvalidValue(f"the path {path!r} is not valid UTF-8, which JSON needs; rename it") from exc
+    if "\0" in path:
+        raise InvalidValue(f"the path {path[:60]!r} has a NUL character")
     if not 0 < len(path) <= 4096:
         raise InvalidValue(f"the path {path[:60]!r}… has {len(path)} characters; up to 4096 can be recorded")
     return path
@@ -247,7 +256,7 @@ _opening = threading.Lock()
 
 def open_repository(start: Path) -> Repository:
     """The clone to record in from a folder; one of this process, shared by all its runs; made if there is none."""
-    root = _root(start.resolve())
+    root = root_of(start)
     with _opening:
         # A forked child opens its own: SQLite connections must not cross a fork.
         at = (root, os.getpid())
@@ -260,9 +269,9 @@ def _opened(root: Path) -> Repository:
     repository = Repository.create(root, catch_up=False)
     try:
         repository.catch_up()
-    except CorruptRecord as exc:
-        # What is recorded now goes into a segment of its own, which that damage does not touch.
-        warnings.warn(f"{exc} What is recorded now is not affected.", JournalWarning, stacklevel=5)
+    except (CorruptRecord, StoreUnavailable, StoreIncompatible) as exc:
+        # What is recorded now goes into a segment of its own, whatever state the others and the view are in.
+        warnings.warn(f"{exc}. What is recorded now is not affected.", JournalWarning, stacklevel=5)
     return repository
 
 
@@ -278,16 +287,13 @@ def close_repositories() -> None:
 atexit.register(close_repositories)
 
 
-def _root(start: Path) -> Path:
-    """The clone that a folder lies in, else its git repository's root, else the folder itself."""
-    if not start.is_dir():
-        raise NotARepository(start)
-    above = (start, *start.parents)
-    for mark in (FOLDER, ".git"):
-        for folder in above:
-            if (folder / mark).exists():
-                return folder
-    return start
+def _renew_lock() -> None:
+    global _opening
+    _opening = threading.Lock()
+
+
+# A thread of the parent may have held it at the fork, and is not there to let go of it.
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _versioning(repository: Repository) -> CodeVersioning:
@@ -323,5 +329,9 @@ def _status(error: BaseException | None) -> Literal["complete", "failed", "abort
 def _one_line(error: BaseException | None) -> str | None:
     if error is None:
         return None
-    text = f"{type(error).__name__}: {error}".removesuffix(": ").split("\n")[0]
+    try:
+        said = str(error)
+    except Exception:  # an error whose text is itself an error must not hide it
+        said = "(its text cannot be shown)"
+    text = f"{type(error).__name__}: {said}".removesuffix(": ").split("\n")[0]
     return "".join(c if c.isprintable() else " " for c in text)[:MAX_NAME]

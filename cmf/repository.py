@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -28,20 +30,23 @@ from cmf.core.errors import (
     InvalidValue,
     JournalUnwritable,
     NotARepository,
+    StoreIncompatible,
     StoreUnavailable,
 )
 from cmf.core.operations import Operation
-from cmf.core.records import MAX_LINE_BYTES, parse_header
+from cmf.core.records import MAX_LINE_BYTES, ORIGIN_PATTERN, parse_header
 from cmf.core.store import Head, Store, Transaction
 from cmf.journal import Appended, SegmentWriter
+from cmf.places import FOLDER, clone_of
 from cmf.stores.sqlite import SqliteStore
 
-FOLDER = ".cmf"
 PULLED = pulled.SITE
 """The site under which pulled segments stand in the view."""
 
 CHUNK_RECORDS = 5_000
 """How many records go into one transaction, and into one request of a push."""
+
+_PARENTS: list[object] = []
 
 Progress = Callable[[int], None]
 """Told how many bytes of journal were dealt with since the last time."""
@@ -74,6 +79,7 @@ class Repository:
         self.folder = root / FOLDER
         self.site = _site(self.folder)
         self.settings = settings.load(self.folder / "config.toml")
+        self._process = os.getpid()
         if catch_up:
             self.catch_up()
 
@@ -85,7 +91,10 @@ class Repository:
     @cached_property
     def clock(self) -> HybridClock:
         """What stamps this process's records: later than everything that the view knows."""
-        return HybridClock(self.view.greatest_time())
+        try:
+            return HybridClock(self.view.greatest_time())
+        except (StoreUnavailable, StoreIncompatible):  # recording does not depend on the view
+            return HybridClock()
 
     @cached_property
     def _writer(self) -> SegmentWriter:
@@ -98,10 +107,10 @@ class Repository:
         Raises:
             NotARepository: it lies in none.
         """
-        for folder in (start.resolve(), *start.resolve().parents):
-            if (folder / FOLDER).is_dir():
-                return cls(folder, catch_up=catch_up)
-        raise NotARepository(start)
+        root = clone_of(start)
+        if root is None:
+            raise NotARepository(start)
+        return cls(root, catch_up=catch_up)
 
     @classmethod
     def create(cls, root: Path, *, catch_up: bool = True) -> Repository:
@@ -131,6 +140,7 @@ class Repository:
         Raises:
             JournalUnwritable: nothing was recorded.
         """
+        self._leave_parent()
         self._show(self._writer.append(operations))
 
     def catch_up(self, progress: Progress | None = None) -> None:
@@ -142,11 +152,21 @@ class Repository:
         self.show_in(self.view, progress)
 
     def rebuild(self, progress: Progress | None = None) -> None:
-        """Make the view anew from the journal, whatever state it was in."""
-        self._close_view()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.folder / 'view.db'}{suffix}").unlink(missing_ok=True)
-        self.catch_up(progress)
+        """Make the view anew from the journal, whatever state it was in; until it is made, the old one stays.
+
+        Raises:
+            CorruptRecord: a line is damaged; all but the rest of its segment is in the new view.
+        """
+        draft = self.folder / "view.new.db"
+        _remove_database(draft)
+        store = SqliteStore(draft, durable=False)
+        try:
+            self.show_in(store, progress)
+        finally:
+            store.close()
+            self._close_view()
+            _remove_database(self.folder / "view.db")
+            draft.replace(self.folder / "view.db")
 
     def show_in(self, store: Store, progress: Progress | None = None) -> None:
         """Bring any store up to date with the journal, as `catch_up` does the view.
@@ -183,6 +203,14 @@ class Repository:
             self._writer.close()
         self._close_view()
 
+    def _leave_parent(self) -> None:
+        """In a forked child: open everything anew. Neither locks nor SQLite's connections survive a fork."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            # Kept from the collector, which would close what is still the parent's.
+            _PARENTS.append((vars(self).pop("view", None), vars(self).pop("_writer", None)))
+            vars(self).pop("clock", None)
+
     def _close_view(self) -> None:
         if "view" in vars(self):
             self.view.close()
@@ -205,9 +233,14 @@ class Repository:
             if behind is not None and behind.sequence < appended.after.sequence:
                 # An earlier call was not shown, or another process has shown some of them in between.
                 _take(self.view, segment, behind, None)
-        except StoreUnavailable as exc:
+        except (StoreUnavailable, StoreIncompatible) as exc:
             # The journal has it, which is what counts; the next call or the next open catches up.
             warnings.warn(f"recorded, but not yet shown in the view: {exc}", JournalWarning, stacklevel=4)
+
+
+def _remove_database(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink(missing_ok=True)
 
 
 def _has_more(segment: Segment, head: Head) -> bool:
@@ -260,9 +293,9 @@ def _parse(segment: Segment, lines: list[bytes], head: Head) -> chunks.Chunk:
     try:
         return chunks.parse(segment.site, segment.name, lines)
     except BadRecord as exc:
-        raise CorruptRecord(segment.path, head.sequence + 1 + exc.line, str(exc)) from exc
+        raise CorruptRecord(segment.path, head.sequence + 1 + exc.line, exc.problem) from exc
     except ChainBroken as exc:
-        raise CorruptRecord(segment.path, exc.sequence + 1, str(exc)) from exc
+        raise CorruptRecord(segment.path, exc.sequence + 1, exc.problem) from exc
 
 
 def _site(folder: Path) -> str:
@@ -278,9 +311,11 @@ def _site(folder: Path) -> str:
             draft.write_text((_recorded_site(folder) or journal.ulid()) + "\n", encoding="utf-8")
             _put_in_place(draft, file)
             known = file.read_text(encoding="utf-8").strip()
-        return known
-    except OSError as exc:
-        raise JournalUnwritable(file, exc.strerror or str(exc)) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise JournalUnwritable(file, getattr(exc, "strerror", None) or str(exc)) from exc
+    if not re.fullmatch(ORIGIN_PATTERN, known):
+        raise JournalUnwritable(file, f"{known[:60]!r} is no id of a clone; delete the file, and the id is found again")
+    return known
 
 
 def _put_in_place(draft: Path, file: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from cmf.core.errors import SettingsProblem
+from cmf.core.errors import InvalidValue, SettingsProblem
+from cmf.core.values import check_name
 
 Versioning = Literal["git", "none"]
 
@@ -37,9 +38,15 @@ def load(file: Path, **arguments: str | None) -> Settings:
     """
     values = {**_from_file(file), **_from_environment(), **{k: v for k, v in arguments.items() if v is not None}}
     try:
-        return msgspec.convert(values, Settings)
-    except msgspec.ValidationError as exc:
+        settings = msgspec.convert(values, Settings)
+        for name in ("project", "namespace"):
+            if (value := getattr(settings, name)) is not None:
+                check_name(value, f"the setting {name}")
+    except (msgspec.ValidationError, InvalidValue) as exc:
         raise SettingsProblem(f"{file} and the environment's CMF_*: {exc}") from exc
+    if settings.token is not None and not (settings.token.isascii() and settings.token.isprintable()):
+        raise SettingsProblem("CMF_TOKEN: a token is printable ASCII")
+    return settings
 
 
 def save(file: Path, **changes: str) -> None:
@@ -69,6 +76,6 @@ def _from_environment() -> dict[str, object]:
     if (file := os.environ.get("CMF_TOKEN_FILE")) and "token" not in found:
         try:
             found["token"] = Path(file).read_text(encoding="utf-8").strip()
-        except OSError as exc:
-            raise SettingsProblem(f"CMF_TOKEN_FILE: {file}: {exc.strerror}") from exc
+        except (OSError, UnicodeDecodeError) as exc:
+            raise SettingsProblem(f"CMF_TOKEN_FILE: {file}: {getattr(exc, 'strerror', None) or exc}") from exc
     return found

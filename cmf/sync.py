@@ -52,19 +52,25 @@ def push(repository: Repository, server: Remote, progress: Progress | None = Non
     """Send what the server does not have yet. Interrupted anywhere, the next push goes on from there.
 
     Raises:
-        CorruptRecord: a line of the journal is damaged; nothing from there on was sent.
+        CorruptRecord: a line is damaged; nothing of its segment from there on was sent, of others everything.
         ServerProblem: and the next push sends what this one did not.
     """
     heads = server.heads(repository.site)
     applied = duplicates = 0
+    damage: CorruptRecord | None = None
     for segment in repository.segments:
         if segment.path.stat().st_size == _offset(heads, segment):
             continue
-        for done, known, size in _push_segment(server, segment, heads.get(segment.name)):
-            applied += done
-            duplicates += known
-            if progress:
-                progress(size)
+        try:
+            for done, known, size in _push_segment(server, segment, heads.get(segment.name)):
+                applied += done
+                duplicates += known
+                if progress:
+                    progress(size)
+        except CorruptRecord as exc:
+            damage = damage or exc
+    if damage:
+        raise damage
     return Pushed(applied, duplicates)
 
 

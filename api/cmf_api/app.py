@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
@@ -25,19 +26,25 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.writer = Writer(store, settings.max_waiting)
+        app.state.receiving = CapacityLimiter(settings.max_receiving)
         yield
         app.state.writer.close()
         store.close()
 
     app = FastAPI(
-        title="cmf", version=__version__, lifespan=lifespan, redoc_url=None, description="Lineage as one graph."
+        title="cmf",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        description="Lineage as one graph.",
     )
     app.state.settings = settings
     app.state.store = store
     for room in (health, journals, operations, pull, nodes, lineage):
         app.include_router(room.router)
     errors.install(app)
-    app.add_middleware(Gate, token=settings.token)
+    app.add_middleware(Gate, token=settings.token, any_host=settings.any_host)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -18,6 +18,7 @@ from cmf_api.settings import ServerSettings
 T = TypeVar("T")
 
 _PIECE = 1 << 18
+_ZSTD_STEP = 64
 
 
 async def read(request: Request) -> bytes:
@@ -41,7 +42,11 @@ async def read_json(request: Request, form: type[T]) -> T:
 
     Raises:
         BadQuestion: it is not one.
+        UnsupportedBody: it does not say that it is JSON.
     """
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json":
+        raise UnsupportedBody(f"Content-Type {sent!r}; this route takes application/json")
     body = await read(request)
     try:
         return msgspec.json.decode(body, type=form)
@@ -49,28 +54,29 @@ async def read_json(request: Request, form: type[T]) -> T:
         raise BadQuestion(f"the body is no valid JSON for this route: {exc}") from exc
 
 
-def lines(body: bytes, encoding: str | None, limit: int) -> list[bytes]:
+def lines(body: bytes, encoding: str | None, settings: ServerSettings) -> list[bytes]:
     """The lines of a body, unpacked, without their newlines.
 
     Raises:
-        TooLarge: a line, or all together, is larger than the server takes.
+        TooLarge: a line is too long, there are too many, or all together are too large.
         BadRecord: it cannot be unpacked, or ends within a line.
         UnsupportedBody: the encoding is not gzip or zstd.
     """
     found: list[bytes] = []
-    rest = bytearray()
+    rest = b""
     size = 0
     for piece in _unpacked(body, encoding, found):
         size += len(piece)
-        if size > limit:
-            raise TooLarge(f"the body is larger than {limit} bytes when unpacked", len(found) + 1)
-        rest += piece
-        if b"\n" in piece:
-            *whole, last = bytes(rest).split(b"\n")
-            found.extend(whole)
-            rest = bytearray(last)
-        if len(rest) > MAX_LINE_BYTES or (found and max(map(len, found[-1000:])) > MAX_LINE_BYTES):
-            raise TooLarge(f"the line is longer than {MAX_LINE_BYTES} bytes", len(found) + 1)
+        if size > settings.max_unpacked_bytes:
+            raise TooLarge(f"the body is larger than {settings.max_unpacked_bytes} bytes unpacked", len(found) + 1)
+        if len(found) + piece.count(b"\n") > settings.max_lines:
+            raise TooLarge(f"the body has more than {settings.max_lines} lines; send fewer", settings.max_lines + 1)
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in (*whole, rest):
+            if len(line) > MAX_LINE_BYTES:
+                raise TooLarge(f"the line is longer than {MAX_LINE_BYTES} bytes", len(found) + 1)
+            found.append(line)
+        found.pop()
     if rest:
         raise BadRecord(len(found) + 1, "the line has no end; each line ends with a newline")
     return found
@@ -85,15 +91,13 @@ def settings_of(request: Request) -> ServerSettings:
 def _unpacked(body: bytes, encoding: str | None, found: list[bytes]) -> Iterator[bytes]:
     """The body in pieces of bounded size; `found` are the lines so far, for the line number of an error."""
     try:
-        match encoding:
+        match encoding and encoding.strip().lower():
             case None | "" | "identity":
                 yield from (body[start : start + _PIECE] for start in range(0, len(body), _PIECE))
             case "gzip":
                 yield from _gunzipped(body)
             case "zstd":
-                with zstandard.ZstdDecompressor(max_window_size=1 << 25).stream_reader(body) as reader:
-                    while piece := reader.read(_PIECE):
-                        yield piece
+                yield from _unzstd(body)
             case _:
                 raise UnsupportedBody(f"Content-Encoding {encoding!r}; this server takes gzip, zstd, or none")
     except (zlib.error, zstandard.ZstdError, EOFError) as exc:
@@ -101,12 +105,26 @@ def _unpacked(body: bytes, encoding: str | None, found: list[bytes]) -> Iterator
 
 
 def _gunzipped(body: bytes) -> Iterator[bytes]:
-    unpacker = zlib.decompressobj(wbits=31)
-    while body and not unpacker.eof:
-        yield unpacker.decompress(body, _PIECE)
-        body = unpacker.unconsumed_tail
-    while not unpacker.eof:
-        piece = unpacker.decompress(b"", _PIECE)
-        if not piece:
-            raise EOFError("it ends too early")
-        yield piece
+    """The members of a gzip body, one after the other."""
+    while body:
+        unpacker = zlib.decompressobj(wbits=31)
+        while not unpacker.eof:
+            piece = unpacker.decompress(body, _PIECE)
+            body = unpacker.unconsumed_tail
+            if not piece and not body and not unpacker.eof:
+                raise EOFError("it ends too early")
+            yield piece
+        body = unpacker.unused_data
+
+
+def _unzstd(body: bytes) -> Iterator[bytes]:
+    """A zstd frame. A byte of it can stand for 32 KiB, so few are unpacked at a time."""
+    unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 25).decompressobj()
+    for start in range(0, len(body), _ZSTD_STEP):
+        if unpacker.eof:
+            raise EOFError("something follows its end")
+        yield unpacker.decompress(body[start : start + _ZSTD_STEP])
+    if not unpacker.eof:
+        raise EOFError("it ends too early")
+    if unpacker.unused_data:
+        raise EOFError("something follows its end")

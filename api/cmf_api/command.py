@@ -18,7 +18,7 @@ def server(
         str | None, typer.Option(help="sqlite:///FILE (embedded; default: in your data folder) or neo4j://HOST:PORT.")
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8080,
     token_file: Annotated[
         Path | None, typer.Option(help="A file with the token that clients must show (CMF_TOKEN there).")
     ] = None,
@@ -42,23 +42,27 @@ def server(
     from cmf_api.settings import ServerSettings, check_exposure, default_store, read_secret
     from cmf_api.stores import open_store
 
-    token = read_secret(token_file) if token_file else os.environ.get("CMF_SERVER_TOKEN")
+    token = _token(token_file)
     check_exposure(host, token, insecure)
     url = store or default_store()
     opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
-    app = create_app(ServerSettings(token=token), opened)
+    app = create_app(ServerSettings(token=token, any_host=insecure), opened)
     config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=20
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=20,
+        timeout_keep_alive=75,
     )
-    sockets = [config.bind_socket()]
-    # asyncio sets this only on sockets that name their protocol. Without it the body of an answer waits 40 ms for
-    # the client's acknowledgement of its head.
-    sockets[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sockets = [_listen(host, port)]
     # Chunks of records outlive the collector's young generations, and nothing in them is cyclic.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
     address, bound = sockets[0].getsockname()[:2]
+    address = f"[{address}]" if ":" in address else address
     guard = (
         "clients must show the token"
         if token
@@ -68,6 +72,31 @@ def server(
     # uvicorn stops in good order and then raises the signal again; that is an end, not a failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets)
+
+
+def _token(file: Path | None) -> str | None:
+    """The token to ask for; None where none is set. One that is set and empty is a mistake, not an invitation."""
+    from cmf_api.settings import check_secret, read_secret
+
+    if file is not None:
+        return read_secret(file)
+    given = os.environ.get("CMF_SERVER_TOKEN")
+    return None if given is None else check_secret(given.strip(), "CMF_SERVER_TOKEN")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    from cmf.core.errors import SettingsProblem
+
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as exc:
+        raise SettingsProblem(
+            f"cannot listen on {host} port {port}: {exc.strerror or exc}; take another --port"
+        ) from exc
+    # asyncio sets this only on sockets that name their protocol. Without it the body of an answer waits 40 ms for
+    # the client's acknowledgement of its head.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _shown(url: str) -> str:

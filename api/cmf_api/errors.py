@@ -31,6 +31,10 @@ class Unauthorized(errors.CmfError):
     """A request shows no valid token."""
 
 
+class ForeignRequest(errors.CmfError):
+    """A request that some page in a browser made, to a server that asks nobody for a token."""
+
+
 class UnsupportedBody(errors.CmfError):
     """A body is of a type or encoding that this route does not take."""
 
@@ -51,12 +55,13 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
     errors.StoreIncompatible: 503,
     TooLarge: 413,
     Unauthorized: 401,
+    ForeignRequest: 403,
     UnsupportedBody: 415,
     Busy: 503,
 }
 """Every error that a route may raise; anything else is a fault of the server and a 500."""
 
-_EXTENSIONS: Final = ("line", "sequence", "wanted", "asked", "nearest", "candidates")
+_EXTENSIONS: Final = ("line", "segment", "sequence", "wanted", "asked", "nearest", "candidates")
 
 
 def problem(status: int, code: str, detail: str, **extensions: Any) -> Response:

@@ -16,12 +16,18 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     token: str | None = None
     """The bearer token that every request to `/v1` must show; None lets everyone in, for loopback only."""
-    max_body_bytes: int = 16 << 20
+    max_body_bytes: int = 8 << 20
     """The greatest size of a request as sent."""
-    max_unpacked_bytes: int = 64 << 20
+    max_unpacked_bytes: int = 32 << 20
     """The greatest size of a request's unpacked body."""
+    max_lines: int = 20_000
+    """The greatest number of lines of a body: each costs memory many times its size."""
+    max_receiving: int = 4
+    """How many pushes are unpacked and read at once; others wait their turn."""
+    any_host: bool = False
+    """Whether to answer under any name. Without a token a server answers only under the loopback's."""
     max_waiting: int = 64
-    """How many pushes may wait for the store before others are asked to come back later."""
+    """How many pushes may wait their turn before others are asked to come back later."""
 
 
 def default_store() -> str:
@@ -31,17 +37,26 @@ def default_store() -> str:
 
 
 def read_secret(file: Path) -> str:
-    """The first line of a file that holds a secret.
+    """What a file holds, which is a secret, without the space around it.
 
     Raises:
         SettingsProblem: it cannot be read, or is empty.
     """
     try:
         secret = file.read_text(encoding="utf-8").strip()
-    except OSError as exc:
-        raise SettingsProblem(f"{file}: {exc.strerror}") from exc
-    if not secret:
-        raise SettingsProblem(f"{file} is empty; it must hold the secret")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsProblem(f"{file}: {getattr(exc, 'strerror', None) or exc}") from exc
+    return check_secret(secret, str(file))
+
+
+def check_secret(secret: str, source: str) -> str:
+    """That a secret can be shown in a header; `source` is where it comes from.
+
+    Raises:
+        SettingsProblem: it is empty or has other characters. An empty one would let everyone in.
+    """
+    if not secret or not (secret.isascii() and secret.isprintable()):
+        raise SettingsProblem(f"{source} must hold a secret of printable ASCII; it is empty or holds something else")
     return secret
 
 

@@ -49,11 +49,13 @@ class Writer:
         """
         outcome: Future[T] = Future()
         if self._closed:
-            raise StoreUnavailable("the server is stopping; push again when it is back")
+            raise _stopping()
         try:
             self._queue.put_nowait(_Job(work, records, outcome))
         except queue.Full:
             raise Busy("too many pushes are waiting for the store; push again in a moment") from None
+        if not self._thread.is_alive() and not outcome.done():
+            raise _stopping()
         return outcome.result()
 
     def close(self) -> None:
@@ -64,9 +66,11 @@ class Writer:
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
-            stop = self._commit(self._group(job))
-            if stop:
-                return
+            if self._commit(self._group(job)):
+                break
+        while not self._queue.empty():  # what came behind the sign to stop
+            if (late := self._queue.get_nowait()) is not None:
+                late.outcome.set_exception(_stopping())
 
     def _group(self, first: _Job) -> list[_Job | None]:
         group: list[_Job | None] = [first]
@@ -97,6 +101,10 @@ class Writer:
                 else:
                     job.outcome.set_exception(refusal)
         return None in group
+
+
+def _stopping() -> StoreUnavailable:
+    return StoreUnavailable("the server is stopping; push again when it is back")
 
 
 def _attempt(job: _Job, transaction: Transaction) -> tuple[Any, CmfError | None]:

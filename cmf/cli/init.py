@@ -30,11 +30,12 @@ def init(
     Its root is that of the git repository, or else this folder. May be repeated, to change settings.
     """
     from cmf.pictures.labels import printable
+    from cmf.places import clone_of
     from cmf.recording import open_repository
     from cmf.settings import load, save
 
     changes = _named(server=server, project=project, namespace=namespace)
-    before = _folder_above()
+    before = clone_of(Path.cwd())
     repository = open_repository(Path.cwd())
     file = repository.folder / "config.toml"
     if changes:
@@ -50,14 +51,6 @@ def _named(**options: str | None) -> dict[str, str]:
     from cmf.core.values import check_name
 
     return {name: check_name(value, f"the {name}") for name, value in options.items() if value is not None}
-
-
-def _folder_above() -> bool:
-    """Whether the current folder lies in a clone already."""
-    from cmf.repository import FOLDER
-
-    here = Path.cwd()
-    return any((folder / FOLDER).is_dir() for folder in (here, *here.parents))
 
 
 def _next(server: str | None) -> str:

@@ -25,7 +25,7 @@ def push(server: ServerOption = None, as_json: JsonOption = False) -> None:
     from cmf import sync
     from cmf.repository import Repository
 
-    repository = Repository.find(Path.cwd())
+    repository = Repository.find(Path.cwd(), catch_up=False)
     remote = sync.remote(repository, server)
     with progress("pushing", _total(repository, remote)) as advance:
         pushed = sync.push(repository, remote, advance)

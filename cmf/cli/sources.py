@@ -32,7 +32,8 @@ def source(remote: bool, server: str | None) -> Query:
 def _settings() -> Settings:
     """The settings of the clone here, or outside of one the environment's."""
     from cmf.core.errors import NotARepository
-    from cmf.repository import FOLDER, Repository
+    from cmf.places import FOLDER
+    from cmf.repository import Repository
     from cmf.settings import load
 
     try:

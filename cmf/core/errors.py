@@ -72,6 +72,7 @@ class BadRecord(CmfError):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(f"line {line}: {problem}; nothing of these records was taken")
         self.line = line
+        self.problem = problem
 
 
 class ChainBroken(CmfError):
@@ -83,6 +84,7 @@ class ChainBroken(CmfError):
             f"Run 'cmf fsck' in the clone that wrote it."
         )
         self.sequence = sequence
+        self.problem = problem
 
 
 class Gap(CmfError):
@@ -90,6 +92,7 @@ class Gap(CmfError):
 
     def __init__(self, segment: str, wanted: int) -> None:
         super().__init__(f"segment {segment}: records are missing; send again from sequence {wanted}")
+        self.segment = segment
         self.wanted = wanted
 
 

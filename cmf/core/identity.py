@@ -60,6 +60,17 @@ def check_key(key: str) -> str:
     return key
 
 
+def check_artifact_key(key: str) -> str:
+    """That `key` can name content.
+
+    Raises:
+        InvalidValue: it cannot.
+    """
+    if kind_of(check_key(key)) != "artifact":
+        raise InvalidValue(f"{key} names no content but an {kind_of(key)}")
+    return key
+
+
 def file_key(md5: str) -> str:
     """The key of a file's content, from the md5 of its bytes (hexadecimal)."""
     return f"md5:{md5}"

@@ -95,8 +95,10 @@ def _known_roots(store: Store, question: Question) -> list[str]:
             raise BadQuestion(f"{key} is a {kind_of(key)}; lineage is asked of artifacts and executions")
     known = {node.key: node for node in store.nodes(roots)}
     for key in roots:
-        if key not in known or (known[key].retracted is not None and not question.include_retracted):
-            raise UnknownKey(key, nearest(store, key) if key not in known else ())
+        if key not in known:
+            raise UnknownKey(key, nearest(store, key))
+        if (reason := known[key].retracted) is not None and not question.include_retracted:
+            raise BadQuestion(f"{key} was retracted: {reason}. Ask with include_retracted to see it all the same")
     return roots
 
 

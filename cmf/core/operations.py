@@ -200,7 +200,7 @@ def check(operation: Operation) -> None:
             _expect_key(operation, put_context(operation.kind, operation.name, operation.parent, operation.namespace))
         case PutExecution():
             if isinstance(operation.identity, RunIdentity):
-                _check_time(operation.identity.started_at)
+                check_time(operation.identity.started_at)
                 check_json(operation.identity.parameters, "parameters")
             _expect_key(operation, put_execution(operation.identity))
         case PutArtifact(record=RecordIdentity() as record):
@@ -213,9 +213,9 @@ def check(operation: Operation) -> None:
             _expect_kind(operation.artifact, "artifact")
         case EndExecution():
             _expect_kind(operation.key, "execution")
-            _check_time(operation.ended_at)
+            check_time(operation.ended_at)
             if operation.started_at is not None:
-                _check_time(operation.started_at)
+                check_time(operation.started_at)
         case PutPoints():
             _expect_kind(operation.execution, "execution")
             check_json([value for _, _, value in operation.rows], "a point")
@@ -237,11 +237,19 @@ def _check_relation(operation: PutRelation) -> None:
     _expect_kind(operation.target, target)
 
 
-def _check_time(time: str) -> None:
+def check_time(time: str) -> None:
+    """That a time of the right form is one that a calendar and a clock of this age can show.
+
+    Raises:
+        InvalidValue: it is not.
+    """
     try:
-        datetime.fromisoformat(time)
+        year = datetime.fromisoformat(time).year
     except ValueError as exc:
         raise InvalidValue(f"{time} is no time that the calendar has") from exc
+    if not 1970 <= year < 2200:
+        # A stamp from the year 9999 would outrank every later statement, for ever and everywhere.
+        raise InvalidValue(f"{time} is no time that a clock shows (years 1970 to 2199)")
 
 
 def _expect_key(

@@ -18,7 +18,7 @@ from typing import Annotated, Final, NewType, TypeVar
 import msgspec
 
 from cmf.core.errors import InvalidValue
-from cmf.core.operations import Operation, Time, check
+from cmf.core.operations import Operation, Time, check, check_time
 from cmf.core.values import encode
 
 FORMAT: Final = 1
@@ -27,7 +27,10 @@ FORMAT: Final = 1
 MAX_LINE_BYTES: Final = 4 << 20
 """The greatest length of a line; no valid operation needs more."""
 
-Origin = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_.:-]{1,64}$(?!\n)")]
+ORIGIN_PATTERN: Final = r"^[0-9A-Za-z_.:-]{1,64}$(?!\n)"
+"""The form of a site's and of a segment's name."""
+
+Origin = Annotated[str, msgspec.Meta(pattern=ORIGIN_PATTERN)]
 
 _T = TypeVar("_T")
 
@@ -157,6 +160,9 @@ def parse_record(line: bytes) -> Record:
     """
     record: Record = _parse(line, _RECORDS)
     check(record.op)
+    check_time(record.at)
+    if record.stamp:
+        check_time(time_of(record.stamp))
     return record
 
 
@@ -168,6 +174,7 @@ def parse_stamped(line: bytes) -> Stamped:
     """
     stamped: Stamped = _parse(line, _STAMPED)
     check(stamped.op)
+    check_time(time_of(stamped.stamp))
     return stamped
 
 
@@ -180,6 +187,7 @@ def parse_header(line: bytes) -> Header:
     header: Header = _parse(line, _HEADERS)
     if header.cmf != FORMAT:
         raise InvalidValue(f"journal format {header.cmf}; this version reads format {FORMAT}")
+    check_time(header.at)
     return header
 
 

@@ -189,8 +189,14 @@ def _key_text(key: object, what: str) -> str:
         case str():
             return _check_text(str(key), what)
         case None | bool() | int() | float():
-            return encode(key).decode() if key is None or isinstance(key, bool) else repr(key)
+            return _key_of_number(key)
     raise InvalidValue(f"{what} has a key that is a {type(key).__name__}; keys are text or numbers")
+
+
+def _key_of_number(key: bool | int | float | None) -> str:
+    if key is None or isinstance(key, bool):
+        return encode(key).decode()
+    return _digits(int(key)) if isinstance(key, int) else float.__repr__(key)
 
 
 def _number(value: int | float) -> Json:

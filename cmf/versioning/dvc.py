@@ -87,8 +87,8 @@ def _file(path: Path) -> tuple[str, int]:
 def _stat(path: Path) -> os.stat_result:
     try:
         return path.stat()
-    except OSError as exc:
-        raise FileProblem(path, exc.strerror or str(exc)) from exc
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        raise FileProblem(path, getattr(exc, "strerror", None) or str(exc)) from exc
 
 
 def _version(state: os.stat_result) -> tuple[int, ...]:

@@ -136,6 +136,47 @@ def test_damage_in_one_segment_hides_no_other_and_stops_no_recording(tmp_path: P
     assert (found.path, found.line) == (damaged, 3)
 
 
+def test_the_line_that_was_changed_is_named_though_it_is_behind_what_the_view_has(tmp_path: Path) -> None:
+    repo = repository(tmp_path)
+    for number in range(20):
+        say(repo, number)
+    repo.close()
+    path = only_segment(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:4], b"garbage\n", *lines[4:]]))
+    with pytest.raises(CorruptRecord) as caught:
+        Repository.find(tmp_path)
+    assert caught.value.line == 5
+    path.write_bytes(b"".join([lines[0].replace(b'"cmf":1', b'"cmf":9'), *lines[1:]]))
+    (found,) = Repository.find(tmp_path, catch_up=False).check()
+    assert found.line == 1 and "journal format 9" in str(found)
+
+
+def test_a_rebuild_of_a_damaged_journal_keeps_all_that_can_be_read(tmp_path: Path) -> None:
+    repo = repository(tmp_path)
+    for number in range(5):
+        say(repo, number)
+    repo.close()
+    path = only_segment(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"n3"', b'"n9"'))
+    repo = Repository.find(tmp_path, catch_up=False)
+    with pytest.raises(CorruptRecord, match="line 5"):
+        repo.rebuild()
+    assert repo.view.nodes([KEY])[0].properties == {"n0": 0, "n1": 1, "n2": 2}
+    assert not list((tmp_path / ".cmf").glob("view.new*"))
+
+
+def test_a_segment_deleted_while_it_is_written_is_an_error_and_the_next_call_begins_another(tmp_path: Path) -> None:
+    repo = repository(tmp_path)
+    say(repo, 1)
+    only_segment(tmp_path).unlink()
+    with pytest.raises(JournalUnwritable, match="deleted while it was written"):
+        say(repo, 2)
+    say(repo, 3)
+    repo.close()
+    assert not list(Repository.find(tmp_path).check())
+
+
 @pytest.mark.parametrize("loss", ["gone", "empty"])
 def test_a_clone_that_lost_its_id_takes_it_from_what_it_recorded(tmp_path: Path, loss: str) -> None:
     repo = repository(tmp_path)

@@ -283,6 +283,124 @@ def test_runs_of_threads_do_not_disturb_each_other(clone: Path) -> None:
     assert not list(Repository.find(clone).check())
 
 
+@pytest.mark.parametrize("step", [1.5, "x", True, 2**60])
+def test_a_step_that_is_no_whole_number_is_refused(clone: Path, step: object) -> None:
+    import numpy
+
+    with cmf.run("digits", "train") as run:
+        with pytest.raises(InvalidValue, match="is no whole number"):
+            run.metric("loss", 1.0, step=step)  # type: ignore[arg-type]
+        run.metric("loss", 1.0, step=numpy.int64(3))  # type: ignore[arg-type]
+    assert not list(open_repository(clone).check())
+    assert executions(clone)[0].series == ("loss",)
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [("", "etag:abcd"), ("a\0b", "etag:abcd"), ("a" * 5000, "etag:abcd"), ("a", "execution:" + "0" * 32)],
+)
+def test_what_the_reader_would_refuse_is_never_written(clone: Path, path: str, version: str) -> None:
+    with cmf.run("digits", "train") as run:
+        with pytest.raises(InvalidValue):
+            run.input(path, version=version)
+        with pytest.raises((InvalidValue, FileProblem)):
+            run.input(path)
+    assert not list(open_repository(clone).check())
+
+
+def test_settings_that_cannot_be_recorded_are_refused(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMF_PROJECT", "a\nb")
+    with pytest.raises(CmfError, match="the setting project"):
+        cmf.run("digits", "train")
+
+
+def test_a_fork_in_the_midst_of_points_and_threads_loses_nothing_and_waits_for_nobody(clone: Path) -> None:
+    done = threading.Event()
+    with cmf.run("digits", "train") as run:
+        run.metric("loss", 0, step=0)
+
+        def busy() -> None:
+            while not done.is_set():
+                run.set(busy=1)
+
+        threads = [threading.Thread(target=busy) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        children = []
+        for number in range(1, 6):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    run.metric("loss", number, step=number)
+                    run.set(**{f"child{number}": number})
+                    status = 0
+                finally:
+                    os._exit(status)
+            children.append(child)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * 5
+        done.set()
+        for thread in threads:
+            thread.join()
+    repository = Repository.find(clone)
+    rows = [row for _, register in sorted(repository.view.state().points.items()) for row in register.value]
+    assert sorted(row[0] for row in rows) == list(range(6))  # type: ignore[index]
+    assert not list(repository.check())
+
+
+@pytest.mark.parametrize("state", ["garbage", "locked"])
+def test_recording_does_not_depend_on_the_view(clone: Path, state: str) -> None:
+    import sqlite3
+
+    from cmf.recording import close_repositories
+    from cmf.repository import JournalWarning
+
+    with cmf.run("digits", "first"):
+        pass
+    close_repositories()
+    view = clone / ".cmf" / "view.db"
+    if state == "garbage":
+        for suffix in ("-wal", "-shm"):
+            Path(f"{view}{suffix}").unlink(missing_ok=True)
+        view.write_bytes(b"garbage" * 1000)
+    code = (
+        "import warnings, cmf\n"
+        "from cmf.stores.sqlite import SqliteStore\n"
+        "SqliteStore.__init__.__kwdefaults__['patience_seconds'] = 0.1\n"
+        "with cmf.run('digits', 'second') as run:\n"
+        "    run.input('train.csv')\n"
+    )
+    holder = sqlite3.connect(view, isolation_level=None)
+    try:
+        if state == "locked":
+            holder.execute("BEGIN EXCLUSIVE")
+        done = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True)
+    finally:
+        holder.close()
+    assert done.returncode == 0, done.stderr
+    assert "What is recorded now is not affected" in done.stderr or "not yet shown" in done.stderr
+    repository = Repository.find(clone, catch_up=False)
+    repository.rebuild()
+    assert {node.name for node in repository.view.list_nodes("execution", Filters(), 9, None).items} == {
+        "first",
+        "second",
+    }
+    assert issubclass(JournalWarning, UserWarning)
+
+
+def test_a_git_repository_below_a_clone_is_a_clone_of_its_own(clone: Path) -> None:
+    with cmf.run("digits", "outer"):
+        pass
+    inner = clone / "work" / "repo"
+    inner.mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", str(inner)], check=True)
+    with pytest.raises(CmfError, match="run 'cmf init' first"):
+        Repository.find(inner)
+    with cmf.run("digits", "inner", root=inner):
+        pass
+    assert Repository.find(inner).root == inner
+
+
 def test_every_error_names_what_where_and_what_next(clone: Path) -> None:
     with pytest.raises(CmfError, match="run 'cmf init' first"):
         cmf.query()

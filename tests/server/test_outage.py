@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -63,12 +62,18 @@ def test_neo4j_down_at_the_start_and_killed_during_a_merge(tmp_path: Path, datab
 
         database.restart()
         wait_until_ready(server)
-        for delay in (0.6, 1.2):
-            killer = threading.Timer(delay, database.kill)
-            killer.start()
-            with contextlib.suppress(ServerProblem):
-                sync.push(repository, Remote(server.url))
-            killer.join()
+        for kill in (1, 3):
+            # Killed while the chunk after that many is under way: in the midst of reading, merging or committing it.
+            chunks = iter(range(kill))
+
+            def after_a_chunk(_: int, chunks: Iterator[int] = chunks) -> None:
+                if next(chunks, None) is None:
+                    threading.Timer(0.05, database.kill).start()
+
+            with pytest.raises(ServerUnreachable):
+                sync.push(repository, Remote(server.url), after_a_chunk)
+            told = httpx.get(f"{server.url}/v1/journals/{repository.site}", timeout=60)
+            assert told.status_code == 503
             assert ready(server) == 503
             database.restart()
             wait_until_ready(server)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -23,8 +26,9 @@ from server_process import ServerProcess
 from cmf import sync
 from cmf.core.identity import stage_key
 from cmf.core.operations import Operation, PutArtifact, PutUse, Retract, SetProperty
-from cmf.core.records import Header, header_line, record_line
+from cmf.core.records import Header, Stamp, header_line, record_line
 from cmf.core.store import Store
+from cmf.core.wire import NDJSON
 from cmf.remote import Remote
 
 AT = "2026-01-01T00:00:00.000000Z"
@@ -54,7 +58,7 @@ def body(lines: list[bytes]) -> bytes:
 def post(
     server: ServerProcess, content: bytes, path: str = "/v1/journals/SITE/SEGMENT", **headers: str
 ) -> httpx.Response:
-    return httpx.post(server.url + path, content=content, headers=headers, timeout=60)
+    return httpx.post(server.url + path, content=content, headers={"Content-Type": NDJSON} | headers, timeout=60)
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -160,12 +164,34 @@ def test_a_line_of_a_gigabyte_is_refused_without_being_held(server: ServerProces
             yield b"x" * (1 << 20)
 
     try:
-        answer = httpx.post(f"{server.url}/v1/journals/SITE/SEGMENT", content=endless(), timeout=60)
+        answer = httpx.post(
+            f"{server.url}/v1/journals/SITE/SEGMENT", content=endless(), headers={"Content-Type": NDJSON}, timeout=60
+        )
         assert problem(answer, 413, "TooLarge")["line"] == 2
     except httpx.WriteError:
         pass  # the server hung up before the client had sent it all
     assert process.memory_info().rss - before < 100 << 20
     assert httpx.get(f"{server.url}/v1/journals/SITE").json()["segments"] == {}
+
+
+def test_every_member_of_a_gzip_body_is_read(server: ServerProcess) -> None:
+    lines = journal(said(1), said(2))
+    packed = gzip.compress(body(lines[:2])) + gzip.compress(body(lines[2:]))
+    assert post(server, packed, **{"Content-Encoding": "GZIP"}).json()["applied"] == 2
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-99-99T99:99:99.999999Z", "2026-02-30T00:00:00.000000Z", "9999-12-31T00:00:00.000000Z"]
+)
+def test_a_time_that_no_clock_shows_is_refused_wherever_it_stands(server: ServerProcess, at: str) -> None:
+    header, total = header_line(Header(1, "SITE", "SEGMENT", "test", AT))
+    line, _ = record_line(total, 1, at, said(1))
+    assert problem(post(server, body([header, line])), 422, "BadRecord")["line"] == 2
+    stamped, _ = record_line(total, 1, AT, said(1), Stamp(f"{at} X 000000000001"))
+    assert problem(post(server, body([header, stamped])), 422, "BadRecord")["line"] == 2
+    operations = [msgspec.to_builtins(said(1))]
+    answer = httpx.post(f"{server.url}/v1/operations", json={"operations": operations, "at": at})
+    assert answer.status_code == 422
 
 
 def test_a_bomb_is_refused_without_being_unpacked(server: ServerProcess) -> None:
@@ -174,7 +200,8 @@ def test_a_bomb_is_refused_without_being_unpacked(server: ServerProcess) -> None
     packer = zlib.compressobj(9, wbits=31)
     bomb = b"".join([*(packer.compress(b"\n" * (1 << 20)) for _ in range(2_000)), packer.flush()])
     zst = zstandard.ZstdCompressor().compress(b"x" * (1 << 30))
-    for content, encoding in ((bomb, "gzip"), (zst, "zstd")):
+    many = zstandard.ZstdCompressor().compress(b"xy\n" * 10_000_000)
+    for content, encoding in ((bomb, "gzip"), (zst, "zstd"), (many, "zstd")):
         problem(post(server, content, **{"Content-Encoding": encoding}), 413, "TooLarge")
     assert process.memory_info().rss - before < 200 << 20
 
@@ -187,7 +214,13 @@ def test_a_bomb_is_refused_without_being_unpacked(server: ServerProcess) -> None
         (gzip.compress(body(journal(said(1))))[:-20], {"Content-Encoding": "gzip"}, 422),
         (b"not gzip", {"Content-Encoding": "gzip"}, 422),
         (b"not zstd", {"Content-Encoding": "zstd"}, 422),
+        (gzip.compress(body(journal(said(1)))) + b"garbage", {"Content-Encoding": "gzip"}, 422),
+        (zstandard.ZstdCompressor().compress(body(journal(said(1))))[:-3], {"Content-Encoding": "zstd"}, 422),
+        (zstandard.ZstdCompressor().compress(body(journal(said(1)))) + b"garbage", {"Content-Encoding": "zstd"}, 422),
         (b"x", {"Content-Encoding": "br"}, 415),
+        (body(journal(said(1))), {"Content-Type": "text/plain"}, 415),
+        (body(journal(said(1))), {"Origin": "http://evil.example"}, 403),
+        (body(journal(said(1))), {"Host": "evil.example"}, 403),
         (body(journal(said(1), site="ELSE")), {}, 422),
     ],
 )
@@ -362,6 +395,16 @@ def test_a_server_with_a_token_lets_in_only_who_shows_it(tmp_path: Path) -> None
 
         with pytest.raises(ServerRefused, match="CMF_TOKEN"):
             Remote(server.url).stats()
+
+
+@pytest.mark.parametrize("token", ["", " ", "tökén"])
+def test_a_token_that_is_set_and_useless_is_no_invitation(tmp_path: Path, token: str) -> None:
+    command = [sys.executable, "-m", "cmf.cli", "server", "--port", "0", "--host", "0.0.0.0"]
+    command += ["--store", f"sqlite:///{tmp_path / 'graph.db'}"]
+    for variables in ({"CMF_SERVER_TOKEN": token}, {}):
+        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert "CMF_SERVER_TOKEN" in done.stderr or "--token-file" in done.stderr
 
 
 def test_a_server_stops_in_good_order(tmp_path: Path) -> None:

@@ -236,6 +236,19 @@ def test_damage_stops_a_push_there_and_everything_before_it_is_sent(tmp_path: Pa
     assert Remote(server.url).heads(repository.site)[segment.name].sequence == 49
 
 
+def test_damage_in_one_segment_does_not_hold_back_the_others(tmp_path: Path, server: ServerProcess) -> None:
+    repository = record(tmp_path / "a", typical(3))
+    repository.close()
+    (segment,) = repository.segments
+    segment.path.write_bytes(segment.path.read_bytes().replace(b'{"cmf":1', b'{"cmf":7', 1))
+    repository = Repository.create(tmp_path / "a", catch_up=False)
+    repository.record(execution(50, ["x"], ["y"]))
+    with pytest.raises(CorruptRecord, match="line 1") as caught:
+        push(repository, server)
+    assert caught.value.path == segment.path
+    assert cmf.query(server.url).stats().kinds["execution"] == 1
+
+
 def test_a_server_restored_from_an_older_backup_gets_what_it_lacks(tmp_path: Path) -> None:
     store = tmp_path / "graph.db"
     repository = record(tmp_path / "a", typical(10))

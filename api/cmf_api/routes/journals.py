@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from cmf.core import chunks
 from cmf.core.errors import BadRecord
 from cmf.core.store import Store
-from cmf.core.wire import Journals, Received
+from cmf.core.wire import NDJSON, Journals, Received
 from cmf_api.answers import Name, answer, answers
 from cmf_api.bodies import lines, read, settings_of
+from cmf_api.errors import Busy, UnsupportedBody
 from cmf_api.writer import Writer
 
 router = APIRouter(tags=["journals"])
@@ -43,14 +46,21 @@ def heads(request: Request, site: Name) -> Response:
 )
 async def push(request: Request, site: Name, segment: Name) -> Response:
     """Take records of a segment into the graph: all of these lines, or none."""
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != NDJSON:
+        raise UnsupportedBody(f"Content-Type {sent!r}; a push is {NDJSON}")
+    receiving: CapacityLimiter = request.app.state.receiving
+    if receiving.statistics().tasks_waiting >= settings_of(request).max_waiting:
+        raise Busy("too many pushes are waiting; push again in a moment")
     body = await read(request)
-    received = await run_in_threadpool(_receive, request, site, segment, body, request.headers.get("content-encoding"))
-    return answer(received)
+    encoding = request.headers.get("content-encoding")
+    work = partial(_receive, request, site, segment, body, encoding)
+    return answer(await to_thread.run_sync(work, limiter=receiving))
 
 
 def _receive(request: Request, site: str, segment: str, body: bytes, encoding: str | None) -> Received:
     writer: Writer = request.app.state.writer
-    received = lines(body, encoding, settings_of(request).max_unpacked_bytes)
+    received = lines(body, encoding, settings_of(request))
     if not received:
         raise BadRecord(1, "there is no line")
     chunk = chunks.parse(site, segment, received)

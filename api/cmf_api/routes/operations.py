@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from cmf.clock import now
 from cmf.core.delta import fold
 from cmf.core.errors import BadRecord, InvalidValue
-from cmf.core.operations import check
+from cmf.core.operations import check, check_time
 from cmf.core.records import make_stamp
 from cmf.core.values import encode
 from cmf_api.answers import Stated, Taken, answer, answers, asks
@@ -28,6 +28,8 @@ async def operations(request: Request) -> Response:
 
 
 def _take(request: Request, stated: Stated) -> Taken:
+    if stated.at is not None:
+        check_time(stated.at)
     for number, operation in enumerate(stated.operations, 1):
         try:
             check(operation)
