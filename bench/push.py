@@ -183,12 +183,12 @@ def _parts(journal: Repository, store: Store) -> Section:
 
     count = 0
     source = packets(journal)
-    limit = ServerSettings().max_unpacked_bytes
+    settings = ServerSettings()
     while packet := step("client: read the journal, check its chain", lambda: next(source, None)):
         segment, told = packet
         count += len(told)
         body = step("client: compress", lambda told=told: pack(told))
-        step("server: uncompress, split", lambda body=body: lines(body, "gzip", limit))
+        step("server: uncompress, split", lambda body=body: lines(body, "gzip", settings))
         chunk = step(
             "server: decode, check, fold", lambda segment=segment, told=told: chunks.parse(journal.site, segment, told)
         )

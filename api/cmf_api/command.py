@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import socket
@@ -57,6 +58,8 @@ def server(
         timeout_keep_alive=75,
     )
     sockets = [_listen(host, port)]
+    # The driver's own words on a database that is down; the answers say it, with what to do.
+    logging.getLogger("neo4j").setLevel(logging.CRITICAL)
     # Chunks of records outlive the collector's young generations, and nothing in them is cyclic.
     gc.collect()
     gc.freeze()

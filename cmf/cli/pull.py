@@ -47,6 +47,7 @@ def pull(
     Without options, that of the artifacts in the clone's .dvc and dvc.lock files. What is named may be combined.
     """
     from cmf import sync
+    from cmf.core.errors import BadQuestion
     from cmf.core.wire import PullQuestion
     from cmf.repository import Repository
 
@@ -66,6 +67,8 @@ def pull(
     )
     with progress("pulling", None, "operations") as advance:
         pulled = sync.pull(repository, remote, question, advance)
+    if pulled.operations == 0:
+        raise BadQuestion(f"{remote.url} has nothing of what was asked for; 'cmf log --remote' shows what it has")
     if as_json:
         say_json({"server": remote.url, "operations": pulled.operations, "news": pulled.news})
     else:
@@ -118,7 +121,5 @@ def _checked_out(repository: Repository) -> str | None:
 def _words(pulled: Pulled, url: str) -> str:
     from cmf.pictures.labels import counted, printable
 
-    if pulled.operations == 0:
-        return f"{printable(url)} has nothing of what was asked for"
     told = counted(pulled.operations, "operation")
     return f"{told} pulled from {printable(url)}" if pulled.news else f"nothing new: {told}, pulled before"

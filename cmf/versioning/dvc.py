@@ -48,25 +48,25 @@ def _folder(path: Path) -> Content:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The files below a folder, in a fixed order."""
-    above = {_identity(_stat(path))}
-    yield from _walk(path, above)
+    """The files below a folder, in a fixed order, however deep."""
+    waiting = [(path, frozenset({_identity(_stat(path))}))]
+    while waiting:
+        folder, above = waiting.pop()
+        for found in _entries(folder):
+            state = _stat(found)
+            if not stat.S_ISDIR(state.st_mode):
+                yield found
+            elif _identity(state) in above:
+                raise FileProblem(found, "a symbolic link that leads back to a folder above it")
+            else:
+                waiting.append((found, above | {_identity(state)}))
 
 
-def _walk(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
+def _entries(folder: Path) -> list[Path]:
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        return sorted(folder / entry.name for entry in os.scandir(folder))
     except OSError as exc:
         raise FileProblem(folder, exc.strerror or str(exc)) from exc
-    for entry in entries:
-        found = folder / entry.name
-        state = _stat(found)
-        if not stat.S_ISDIR(state.st_mode):
-            yield found
-        elif _identity(state) in above:
-            raise FileProblem(found, "a symbolic link that leads back to a folder above it")
-        else:
-            yield from _walk(found, above | {_identity(state)})
 
 
 def _file(path: Path) -> tuple[str, int]:

@@ -280,7 +280,7 @@ def show_browser(address: str, home: Path, *, wait: bool) -> None:
         with suppress(KeyboardInterrupt):
             signal.pause()
     say("\nNeo4j stops now, its data is kept. To start it again:\n")
-    command(f"python {shlex.quote(relative(LAUNCHER))} --home {shlex.quote(relative(home))}")
+    command(f"python {shlex.quote(str(LAUNCHER))} --home {shlex.quote(str(home.resolve()))}")
     screen.print()
 
 
