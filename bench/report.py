@@ -62,7 +62,7 @@ def _machine(took_seconds: float, quick: bool, neo4j: str | None) -> Iterable[st
     memory = psutil.virtual_memory().total / (1 << 30)
     run = "a quick run" if quick else "a whole run"
     yield f"Measured on {datetime.now(UTC):%Y-%m-%d} by {run} of {took_seconds / 60:.0f} minutes, cmf {__version__}.\n"
-    kernel = f"{platform.system()} {platform.release()}"
+    kernel = f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}"
     yield f"- {os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB of memory, {kernel}"
     yield f"- {platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     yield f"- Neo4j {neo4j}, heap 1 GiB, on the same machine" if neo4j else "- no Neo4j"

@@ -52,14 +52,17 @@ class PointBuffer:
             if self._timer is None and not full:
                 self._start_timer()
         if full:
-            self._record(self.take())
+            self.write()
 
-    def take(self) -> list[PutPoints]:
-        """The points gathered so far, as operations to write."""
-        self._leave_parent()
-        with self._lock:
-            self._raise_problem()
-            return self._take()
+    def write(self, operations: Sequence[Operation] = ()) -> None:
+        """Record the points gathered so far, and operations behind them. If that fails, the points stay gathered."""
+        points = self._taken()
+        try:
+            if points or operations:
+                self._record([*points, *operations])
+        except BaseException:
+            self._give_back(points)
+            raise
 
     def close(self) -> list[PutPoints]:
         """The last points; the timer is stopped."""
@@ -69,6 +72,19 @@ class PointBuffer:
                 self._timer.cancel()
             self._raise_problem()
             return self._take()
+
+    def _taken(self) -> list[PutPoints]:
+        """The points gathered so far, as operations to write."""
+        self._leave_parent()
+        with self._lock:
+            self._raise_problem()
+            return self._take()
+
+    def _give_back(self, points: Sequence[PutPoints]) -> None:
+        # They get a new number when they are taken again: a gap is harmless, and the old one may be passed.
+        with self._lock:
+            for chunk in points:
+                self._rows[chunk.series] = [*chunk.rows, *self._rows[chunk.series]]
 
     def _begin(self, first_chunk: int) -> None:
         self._process = os.getpid()
@@ -100,10 +116,8 @@ class PointBuffer:
     def _flush(self) -> None:
         with self._lock:
             self._timer = None
-            operations = self._take()
         try:
-            if operations:
-                self._record(operations)
+            self.write()
         except Exception as exc:  # told to the next caller: nobody hears a timer's thread
             self._problem = exc
 

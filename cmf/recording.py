@@ -225,7 +225,7 @@ class Run:
         return check_path(shown.as_posix())
 
     def _record(self, operations: Sequence[Operation]) -> None:
-        self._repository.record([*self._open().take(), *operations])
+        self._open().write(operations)
 
     def _key(self) -> str:
         self._open()
@@ -323,7 +323,7 @@ def _base_name(path: str) -> str:
 def _status(error: BaseException | None) -> Literal["complete", "failed", "aborted"]:
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "complete"
-    return "failed" if isinstance(error, Exception) else "aborted"
+    return "failed" if isinstance(error, Exception | SystemExit) else "aborted"
 
 
 def _one_line(error: BaseException | None) -> str | None:

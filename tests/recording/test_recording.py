@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,13 @@ def test_a_failing_body_ends_the_execution_as_failed_and_the_error_goes_on(clone
         raise KeyboardInterrupt
     with pytest.raises(SystemExit), cmf.run("digits", "train"):
         sys.exit(0)
+    with pytest.raises(SystemExit), cmf.run("digits", "train"):
+        sys.exit("no GPU")
     assert [(e.status, e.error) for e in reversed(executions(clone))] == [
         ("failed", "ValueError: no data"),
         ("aborted", "KeyboardInterrupt"),
         ("complete", "SystemExit: 0"),
+        ("failed", "SystemExit: no GPU"),
     ]
 
 
@@ -112,6 +116,7 @@ def test_a_file_without_permission_is_named(clone: Path) -> None:
     code = f"""
 import os
 from cmf.versioning.dvc import content
+from collections.abc import Sequence
 from pathlib import Path
 os.setuid(65534) if os.getuid() == 0 else None
 content(Path({str(clone / "secret")!r}))
@@ -213,6 +218,30 @@ def test_points_reach_the_disk_within_a_second_or_so_and_with_every_other_call(c
         points = open_repository(clone).view.state().points
         rows = [row for (_, series, _), r in sorted(points.items()) if series == "accuracy" for row in r.value]
         assert [row[0] for row in rows] == list(range(2_500))  # type: ignore[index]
+
+
+def test_points_that_could_not_be_written_stay_gathered() -> None:
+    from cmf.core.errors import JournalUnwritable
+    from cmf.core.operations import Operation, PutPoints
+    from cmf.points import PointBuffer
+
+    written: list[Operation] = []
+    full = True
+
+    def record(operations: Sequence[Operation]) -> None:
+        if full:
+            raise JournalUnwritable(Path("journal"), "No space left on device")
+        written.extend(operations)
+
+    buffer = PointBuffer("execution:" + "0" * 32, record)
+    for step in range(999):
+        buffer.add("loss", 0.5, step)
+    with pytest.raises(JournalUnwritable):
+        buffer.add("loss", 0.5, 999)
+    full = False
+    buffer.add("loss", 0.5, 1_000)
+    written.extend(buffer.close())
+    assert [row[0] for put in written if isinstance(put, PutPoints) for row in put.rows] == list(range(1_001))
 
 
 def test_the_commit_branch_and_project_of_the_code_are_recorded(clone: Path) -> None:
