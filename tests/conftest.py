@@ -26,8 +26,9 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     """No test reads or writes the settings of whoever runs it."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
-    for name in [name for name in os.environ if name.startswith(("CMF_", "XDG_")) and "NEO4J" not in name]:
-        monkeypatch.delenv(name)
+    for name in list(os.environ):
+        if name.startswith(("CMF_", "XDG_")) and not name.startswith(("CMF_TEST_", "CMF_REQUIRE_")):
+            monkeypatch.delenv(name)
 
 
 MakeStore = Callable[[], Store]

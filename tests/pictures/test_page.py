@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,10 @@ QUIET = [
 @pytest.fixture
 def page() -> Iterator[object]:
     if not CHROMIUM.exists():
-        pytest.skip("needs Debian's chromium at /usr/bin/chromium")
+        told = "NO CHROMIUM, so pages are NOT TESTED: Debian's chromium is wanted at /usr/bin/chromium"
+        if os.environ.get("CMF_REQUIRE_CHROMIUM") == "1":
+            pytest.fail(told, pytrace=False)
+        pytest.skip(told)
     with playwright.sync_playwright() as browsers:
         browser = browsers.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
         yield browser.new_page(viewport={"width": 1400, "height": 800})
