@@ -211,7 +211,7 @@ class Run:
 
     def _known_types(self, key: str) -> tuple[str, ...]:
         try:
-            known = self._repository.view.nodes([key])
+            known = self._repository.view.nodes([key]) if self._repository.has_view else []
         except (StoreUnavailable, StoreIncompatible):  # recording does not depend on the view
             known = []
         return (known[0].types if known and isinstance(known[0], Artifact) else ()) or (ArtifactType.DATASET,)
@@ -250,7 +250,7 @@ def check_path(path: str) -> str:
     return path
 
 
-_open_repositories: dict[tuple[Path, int], Repository] = {}
+_open_repositories: dict[Path, Repository] = {}
 _opening = threading.Lock()
 
 
@@ -258,11 +258,9 @@ def open_repository(start: Path) -> Repository:
     """The clone to record in from a folder; one of this process, shared by all its runs; made if there is none."""
     root = root_of(start)
     with _opening:
-        # A forked child opens its own: SQLite connections must not cross a fork.
-        at = (root, os.getpid())
-        if at not in _open_repositories:
-            _open_repositories[at] = _opened(root)
-        return _open_repositories[at]
+        if root not in _open_repositories:
+            _open_repositories[root] = _opened(root)
+        return _open_repositories[root]
 
 
 def _opened(root: Path) -> Repository:
@@ -278,10 +276,8 @@ def _opened(root: Path) -> Repository:
 def close_repositories() -> None:
     """Finish what this process records; later runs open their clone again."""
     with _opening:
-        for root, process in list(_open_repositories):
-            repository = _open_repositories.pop((root, process))
-            if process == os.getpid():
-                repository.close()
+        while _open_repositories:
+            _open_repositories.popitem()[1].close()
 
 
 atexit.register(close_repositories)

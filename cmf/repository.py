@@ -46,8 +46,6 @@ PULLED = pulled.SITE
 CHUNK_RECORDS = 5_000
 """How many records go into one transaction, and into one request of a push."""
 
-_PARENTS: list[object] = []
-
 Progress = Callable[[int], None]
 """Told how many bytes of journal were dealt with since the last time."""
 
@@ -79,9 +77,18 @@ class Repository:
         self.folder = root / FOLDER
         self.site = _site(self.folder)
         self.settings = settings.load(self.folder / "config.toml")
-        self._process = os.getpid()
+        self._opened_by = self._written_by = os.getpid()
         if catch_up:
             self.catch_up()
+
+    @property
+    def has_view(self) -> bool:
+        """Whether this process may use the view: a forked child may not.
+
+        SQLite's locks do not survive a fork, not even for a connection that the child opens itself. What a child
+        records is shown by the next process that opens the clone.
+        """
+        return self._opened_by == os.getpid()
 
     @cached_property
     def view(self) -> SqliteStore:
@@ -92,7 +99,7 @@ class Repository:
     def clock(self) -> HybridClock:
         """What stamps this process's records: later than everything that the view knows."""
         try:
-            return HybridClock(self.view.greatest_time())
+            return HybridClock(self.view.greatest_time() if self.has_view else None)
         except (StoreUnavailable, StoreIncompatible):  # recording does not depend on the view
             return HybridClock()
 
@@ -141,7 +148,9 @@ class Repository:
             JournalUnwritable: nothing was recorded.
         """
         self._leave_parent()
-        self._show(self._writer.append(operations))
+        appended = self._writer.append(operations)
+        if self.has_view:
+            self._show(appended)
 
     def catch_up(self, progress: Progress | None = None) -> None:
         """Bring the view up to date with the journal.
@@ -199,17 +208,17 @@ class Repository:
 
     def close(self) -> None:
         """Finish the segment and let go of the view."""
+        self._leave_parent()
         if "_writer" in vars(self):
             self._writer.close()
-        self._close_view()
+        if self.has_view:
+            self._close_view()
 
     def _leave_parent(self) -> None:
-        """In a forked child: open everything anew. Neither locks nor SQLite's connections survive a fork."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            # Kept from the collector, which would close what is still the parent's.
-            _PARENTS.append((vars(self).pop("view", None), vars(self).pop("_writer", None)))
-            vars(self).pop("clock", None)
+        """In a forked child: a segment of its own."""
+        if self._written_by != os.getpid():
+            self._written_by = os.getpid()
+            vars(self).pop("_writer", None)
 
     def _close_view(self) -> None:
         if "view" in vars(self):
