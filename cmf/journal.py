@@ -117,6 +117,7 @@ class SegmentWriter:
         return written, stamped, Head(sequence, total, self._head.offset + len(written))
 
     def _write(self, lines: bytes) -> None:
+        path = self.path
         try:
             if self._file is None:
                 self._file = self._create()
@@ -128,7 +129,7 @@ class SegmentWriter:
                 raise FileNotFoundError(errno.ENOENT, "the file was deleted while it was written")
         except OSError as exc:
             self._take_back()
-            raise JournalUnwritable(self.path, exc.strerror or str(exc)) from exc
+            raise JournalUnwritable(path, exc.strerror or str(exc)) from exc
 
     def _create(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -148,6 +149,7 @@ class SegmentWriter:
             if os.fstat(self._file).st_nlink:
                 return
         # Not even that: leave the torn tail to the next open, and go on in a new segment.
+        os.close(self._file)
         self._forget()
 
 

@@ -28,6 +28,8 @@ class PointBuffer:
     chunk, and from a timer.
     """
 
+    _problem: Exception | None
+
     def __init__(self, execution: str, record: Callable[[Sequence[Operation]], None]) -> None:
         self._execution = execution
         self._record = record
@@ -66,24 +68,22 @@ class PointBuffer:
 
     def close(self) -> list[PutPoints]:
         """The last points; the timer is stopped."""
-        self._leave_parent()
-        with self._lock:
-            if self._timer:
-                self._timer.cancel()
-            self._raise_problem()
-            return self._take()
+        points = self._taken()
+        if self._timer:
+            self._timer.cancel()
+        return points
 
     def _taken(self) -> list[PutPoints]:
         """The points gathered so far, as operations to write."""
         self._leave_parent()
         with self._lock:
-            self._raise_problem()
+            self._problem = None  # what could not be written in the background is written now, or says so itself
             return self._take()
 
     def _give_back(self, points: Sequence[PutPoints]) -> None:
         # They get a new number when they are taken again: a gap is harmless, and the old one may be passed.
         with self._lock:
-            for chunk in points:
+            for chunk in reversed(points):
                 self._rows[chunk.series] = [*chunk.rows, *self._rows[chunk.series]]
 
     def _begin(self, first_chunk: int) -> None:
@@ -92,7 +92,7 @@ class PointBuffer:
         self._rows: dict[str, list[Row]] = defaultdict(list)
         self._chunks: dict[str, int] = defaultdict(lambda: first_chunk)
         self._timer: threading.Timer | None = None
-        self._problem: Exception | None = None
+        self._problem = None
 
     def _leave_parent(self) -> None:
         """In a forked child: the points gathered so far are the parent's, and so are the numbers of its chunks."""
@@ -102,9 +102,11 @@ class PointBuffer:
     def _take(self) -> list[PutPoints]:
         taken = []
         for series, rows in self._rows.items():
-            chunk = self._chunks[series]
-            taken.append(PutPoints(execution=self._execution, series=series, chunk=chunk, rows=tuple(rows)))
-            self._chunks[series] += 1
+            # More than one chunk's worth is there when some were given back.
+            for start in range(0, len(rows), CHUNK_ROWS):
+                chunk, some = self._chunks[series], tuple(rows[start : start + CHUNK_ROWS])
+                taken.append(PutPoints(execution=self._execution, series=series, chunk=chunk, rows=some))
+                self._chunks[series] += 1
         self._rows.clear()
         return taken
 
@@ -122,8 +124,8 @@ class PointBuffer:
             self._problem = exc
 
     def _raise_problem(self) -> None:
-        if self._problem is not None:
-            problem, self._problem = self._problem, None
+        if (problem := self._problem) is not None:
+            self._problem = None
             raise problem
 
 

@@ -21,12 +21,16 @@ _PIECE = 1 << 18
 _ZSTD_STEP = 64
 
 
-async def read(request: Request) -> bytes:
-    """The body as sent.
+async def read(request: Request, media_type: str) -> bytes:
+    """The body as sent, which must say that it is of this type.
 
     Raises:
+        UnsupportedBody: it says something else, or nothing.
         TooLarge: it is larger than the server takes; the rest of it is not read.
     """
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != media_type:
+        raise UnsupportedBody(f"Content-Type {sent!r}; this route takes {media_type}")
     limit = settings_of(request).max_body_bytes
     body = bytearray()
     async for piece in request.stream():
@@ -44,10 +48,7 @@ async def read_json(request: Request, form: type[T]) -> T:
         BadQuestion: it is not one.
         UnsupportedBody: it does not say that it is JSON.
     """
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent != "application/json":
-        raise UnsupportedBody(f"Content-Type {sent!r}; this route takes application/json")
-    body = await read(request)
+    body = await read(request, "application/json")
     try:
         return msgspec.json.decode(body, type=form)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:

@@ -223,7 +223,7 @@ def test_points_reach_the_disk_within_a_second_or_so_and_with_every_other_call(c
 def test_points_that_could_not_be_written_stay_gathered() -> None:
     from cmf.core.errors import JournalUnwritable
     from cmf.core.operations import Operation, PutPoints
-    from cmf.points import PointBuffer
+    from cmf.points import CHUNK_ROWS, PointBuffer
 
     written: list[Operation] = []
     full = True
@@ -238,10 +238,37 @@ def test_points_that_could_not_be_written_stay_gathered() -> None:
         buffer.add("loss", 0.5, step)
     with pytest.raises(JournalUnwritable):
         buffer.add("loss", 0.5, 999)
+    for step in range(1_000, 12_000):
+        with pytest.raises(JournalUnwritable):
+            buffer.add("loss", 0.5, step)
     full = False
-    buffer.add("loss", 0.5, 1_000)
+    buffer.add("loss", 0.5, 12_000)
+    buffer.add("loss", 0.5, 12_001)
     written.extend(buffer.close())
-    assert [row[0] for put in written if isinstance(put, PutPoints) for row in put.rows] == list(range(1_001))
+    puts = [put for put in written if isinstance(put, PutPoints)]
+    assert [row[0] for put in puts for row in put.rows] == list(range(12_002))
+    assert max(len(put.rows) for put in puts) <= CHUNK_ROWS
+    assert len({put.chunk for put in puts}) == len(puts)
+
+
+def test_points_that_could_not_be_written_in_the_background_are_written_at_the_end() -> None:
+    from cmf.core.errors import JournalUnwritable
+    from cmf.core.operations import Operation
+    from cmf.points import FLUSH_SECONDS, PointBuffer
+
+    tried = threading.Event()
+
+    def record(operations: Sequence[Operation]) -> None:
+        tried.set()
+        raise JournalUnwritable(Path("journal"), "No space left on device")
+
+    buffer = PointBuffer("execution:" + "0" * 32, record)
+    buffer.add("loss", 0.5, 0)
+    assert tried.wait(20 * FLUSH_SECONDS)
+    deadline = time.monotonic() + 20
+    while not (points := buffer.close()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [row[0] for put in points for row in put.rows] == [0]
 
 
 def test_the_commit_branch_and_project_of_the_code_are_recorded(clone: Path) -> None:

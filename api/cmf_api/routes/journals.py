@@ -13,7 +13,7 @@ from cmf.core.store import Store
 from cmf.core.wire import NDJSON, Journals, Received
 from cmf_api.answers import Name, answer, answers
 from cmf_api.bodies import lines, read, settings_of
-from cmf_api.errors import Busy, UnsupportedBody
+from cmf_api.errors import Busy
 from cmf_api.writer import Writer
 
 router = APIRouter(tags=["journals"])
@@ -46,13 +46,10 @@ def heads(request: Request, site: Name) -> Response:
 )
 async def push(request: Request, site: Name, segment: Name) -> Response:
     """Take records of a segment into the graph: all of these lines, or none."""
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent != NDJSON:
-        raise UnsupportedBody(f"Content-Type {sent!r}; a push is {NDJSON}")
     receiving: CapacityLimiter = request.app.state.receiving
     if receiving.statistics().tasks_waiting >= settings_of(request).max_waiting:
         raise Busy("too many pushes are waiting; push again in a moment")
-    body = await read(request)
+    body = await read(request, NDJSON)
     encoding = request.headers.get("content-encoding")
     work = partial(_receive, request, site, segment, body, encoding)
     return answer(await to_thread.run_sync(work, limiter=receiving))
