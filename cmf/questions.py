@@ -15,7 +15,7 @@ from cmf.core.resolve import resolve
 from cmf.core.store import Filters, ListKind, Store
 from cmf.core.values import Json
 from cmf.places import clone_of
-from cmf.versioning.dvc import content
+from cmf.versioning.contents import Contents
 
 USES_SHOWN = 1_000
 PAGE = 500
@@ -165,7 +165,7 @@ class Query:
         if ":" in asked or not Path(asked).exists():
             return None
         try:
-            return self._source.resolve(content(Path(asked)).key)
+            return self._source.resolve(Contents().at(Path(asked)).key)
         except (FileProblem, UnknownKey):
             return None
 

@@ -5,6 +5,9 @@
 .cmf/journal/*.jsonl       what was recorded here; never changed, only appended to
 .cmf/journal/pulled/       what was pulled; never pushed back
 .cmf/view.db               everything above as a graph; `rebuild` makes it anew
+.cmf/states.db             what is known of files that were read before, so that they need not be read again
+.cmf/cache/                content that cmf itself makes, where DVC was not set up and has no cache for it
+.cmf/scratch/              files on their way to their place
 """
 
 from __future__ import annotations
@@ -38,7 +41,15 @@ from cmf.core.records import MAX_LINE_BYTES, ORIGIN_PATTERN, parse_header
 from cmf.core.store import Head, Store, Transaction
 from cmf.journal import Appended, SegmentWriter
 from cmf.places import FOLDER, clone_of
+from cmf.scratch import Scratch
 from cmf.stores.sqlite import SqliteStore
+from cmf.versioning.cache import Cache, CacheSettings
+from cmf.versioning.contents import Contents
+from cmf.versioning.dvc import DvcDataVersioning, cache_settings, dvc_root
+from cmf.versioning.git import git_versioning
+from cmf.versioning.none import NoCodeVersioning, NoDataVersioning
+from cmf.versioning.ports import CodeVersioning, DataVersioning
+from cmf.versioning.states import States
 
 PULLED = pulled.SITE
 """The site under which pulled segments stand in the view."""
@@ -102,6 +113,38 @@ class Repository:
             return HybridClock(self.view.greatest_time() if self.has_view else None)
         except (StoreUnavailable, StoreIncompatible):  # recording does not depend on the view
             return HybridClock()
+
+    @cached_property
+    def scratch(self) -> Scratch:
+        """Where files are prepared."""
+        return Scratch(self.folder / "scratch")
+
+    @cached_property
+    def code(self) -> CodeVersioning:
+        """The versions of the code."""
+        return git_versioning(self.root) if self.settings.versioning == "git" else NoCodeVersioning()
+
+    @cached_property
+    def cache(self) -> Cache:
+        """Where content is kept: DVC's cache, or, where DVC was not set up, one for what cmf itself makes."""
+        return Cache(cache_settings(self._dvc_root) if self._dvc_root else CacheSettings(self.folder / "cache"))
+
+    @cached_property
+    def data(self) -> DataVersioning:
+        """The versions of the data."""
+        sha256 = self.settings.sha256 == "on"
+        keeping = Contents(self._states, self.cache, root=self._dvc_root, sha256=sha256)
+        if self._dvc_root is None:
+            return NoDataVersioning(Contents(self._states, root=self.root, sha256=sha256), keeping)
+        return DvcDataVersioning(self._dvc_root, keeping, self.code, self.scratch, self.folder / "tree.lock")
+
+    @cached_property
+    def _dvc_root(self) -> Path | None:
+        return dvc_root(self.root) if self.settings.data == "dvc" else None
+
+    @cached_property
+    def _states(self) -> States:
+        return States(self.folder / "states.db")
 
     @cached_property
     def _writer(self) -> SegmentWriter:
@@ -213,6 +256,10 @@ class Repository:
             self._writer.close()
         if self.has_view:
             self._close_view()
+        for part in ("code", "cache", "_states", "scratch"):
+            if part in vars(self):
+                vars(self).pop(part).close()
+        vars(self).pop("data", None)
 
     def _leave_parent(self) -> None:
         """In a forked child: a segment of its own."""

@@ -13,6 +13,8 @@ from cmf.core.errors import InvalidValue, SettingsProblem
 from cmf.core.values import check_name
 
 Versioning = Literal["git", "none"]
+Data = Literal["dvc", "none"]
+Switch = Literal["on", "off"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +29,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     namespace: str | None = None
     """Keeps pipelines of one name apart: equal names in different namespaces are different (`CMF_NAMESPACE`)."""
     versioning: Versioning = "git"
-    """`git` records the code's commit with each execution, `none` does not (`CMF_VERSIONING`)."""
+    """`git` records the code's commit and keeps a branch for each execution, `none` does not (`CMF_VERSIONING`)."""
+    data: Data = "dvc"
+    """`dvc` keeps data in DVC's cache where DVC is set up, `none` only hashes it (`CMF_DATA`)."""
+    sha256: Switch = "on"
+    """Whether files get a sha256 beside their md5, in the same pass (`CMF_SHA256`)."""
 
 
 def load(file: Path, **arguments: str | None) -> Settings:

@@ -110,9 +110,8 @@ def _projects(
 def _checked_out(repository: Repository) -> str | None:
     """The branch that is checked out; outside git there are none, and none is asked for."""
     from cmf.core.errors import BadQuestion
-    from cmf.versioning.git import GitVersioning
 
-    now = GitVersioning(repository.root).now()
+    now = repository.code.now()
     if now.code is not None and now.branch is None:
         raise BadQuestion(f"{repository.root}: no branch is checked out; say --branch B or --all-branches")
     return now.branch

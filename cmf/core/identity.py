@@ -76,11 +76,6 @@ def file_key(md5: str) -> str:
     return f"md5:{md5}"
 
 
-def folder_key(files: Iterable[tuple[str, str]]) -> str:
-    """The key of a folder's content, from the path in it and the md5 of each file."""
-    return f"md5:{_md5(manifest(files))}.dir"
-
-
 def manifest(files: Iterable[tuple[str, str]]) -> bytes:
     """The bytes that stand for a folder in DVC's cache, and whose md5 is its key.
 
@@ -88,6 +83,17 @@ def manifest(files: Iterable[tuple[str, str]]) -> bytes:
     """
     listed = [{"md5": md5, "relpath": path} for path, md5 in sorted(files)]
     return json.dumps(listed).encode()
+
+
+def md5_of(content: bytes) -> str:
+    """The md5 of bytes (hexadecimal)."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def folder_sha256(files: Iterable[tuple[str, str]]) -> str:
+    """The sha256 that vouches for a folder, from the path in it and the sha256 of each file (hexadecimal)."""
+    listed: Json = [{"relpath": path, "sha256": sha256} for path, sha256 in sorted(files)]
+    return hashlib.sha256(canonical({"rule": "folder/1", "files": listed})).hexdigest()
 
 
 def record_key(identity: Json) -> str:
@@ -131,7 +137,3 @@ def use_key(execution: str, artifact: str, direction: str, path: str) -> str:
 
 def _digest(identity: Json) -> str:
     return hashlib.sha256(canonical(identity)).hexdigest()[:32]
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()

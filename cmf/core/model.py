@@ -33,13 +33,14 @@ class ArtifactType(StrEnum):
 class Code(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The version of the code that ran.
 
-    `commit` is the git commit checked out at the start, `remote` where it can be fetched, `dirty` whether
-    the tree differed from it.
+    `commit` is the git commit checked out at the start, `remote` where it can be fetched, `dirty` whether a file that
+    git tracks differed from it. `snapshot` is a commit of the whole tree as it was, where that differed at all.
     """
 
     commit: str | None = None
     remote: str | None = None
     dirty: bool = False
+    snapshot: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", gc=False):

@@ -1,107 +1,244 @@
-"""The identity of files and folders, as DVC computes it: a key is the address in DVC's cache and remotes."""
+"""Data versioned with DVC: bytes in its cache, a `.dvc` file in the tree, so that DVC's commands work on the result.
+
+The bytes are hashed, copied and named here, in one pass; DVC's own code is the judge of it in the tests.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import configparser
+import fcntl
 import os
-import stat
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
-from cmf.core.errors import FileProblem
-from cmf.core.identity import file_key, folder_key
+from cmf.core.errors import FileProblem, SettingsProblem
+from cmf.scratch import Scratch
+from cmf.versioning.cache import CacheSettings
+from cmf.versioning.contents import Content, Contents
+from cmf.versioning.ignoring import Ignoring
+from cmf.versioning.pointers import SUFFIX, Pointed, changed_pointer, check_pointer, pointer
+from cmf.versioning.ports import CodeVersioning, Versioned
+
+FOLDER = ".dvc"
+_OWN_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore"})
 
 
-class Content(NamedTuple):
-    """What is at a path: its key, and its size (of a folder, that of all its files)."""
+def dvc_root(root: Path) -> Path | None:
+    """The folder from which DVC looks after a clone: its root, or the nearest above it in the same git repository.
 
-    key: str
-    size_bytes: int
+    None: DVC was not set up there.
+    """
+    in_git = any((folder / ".git").exists() for folder in (root, *root.parents))
+    for folder in (root, *root.parents):
+        if (folder / FOLDER / "config").is_file():
+            return folder
+        if (folder / ".git").exists() or not in_git:
+            return None
+    return None
 
 
-def content(path: Path) -> Content:
-    """Hash a file, or a folder with all below it (symbolic links are followed).
+class DvcDataVersioning:
+    """See `DataVersioning`. `root` is DVC's."""
+
+    def __init__(self, root: Path, contents: Contents, code: CodeVersioning, scratch: Scratch, lock: Path) -> None:
+        self._root = root
+        self._contents = contents
+        self._code = code
+        self._scratch = scratch
+        self._lock = lock
+
+    def add(self, path: Path) -> Versioned:
+        """See the port. A `.dvc` file is written where DVC would write one: not for what git or another `.dvc` has."""
+        whole = Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links that users name)
+        file = whole.with_name(whole.name + SUFFIX) if self._may_point(whole) else None
+        if file is not None and (text := _read(file)) is not None:
+            check_pointer(file, text)  # before anything is kept
+        content = self._contents.at(path)
+        if file is None or any(name.endswith(SUFFIX) for name in content.names or ()):
+            return Versioned(content, {})
+        with self._locked():
+            files: dict[Path, bytes | None] = {whole: None, file: self._point(file, whole, content)}
+            if not self._code.ignores(whole):
+                ignore = whole.with_name(".gitignore")
+                files[ignore] = self._ignore(ignore, whole.name)
+        return Versioned(content, files)
+
+    def keep(self, source: Path, path: Path) -> Versioned:
+        """See the port."""
+        content = self._contents.at(source)
+        return Versioned(content, {path.with_name(path.name + SUFFIX): pointer(_pointed(content), path.name)})
+
+    def _may_point(self, path: Path) -> bool:
+        if not path.is_relative_to(self._root) or path == self._root:
+            return False
+        if path.name.endswith(SUFFIX) or path.name in _OWN_FILES or "\n" in path.name:
+            return False  # (.gitignore has no way to name a line break)
+        above = [folder for folder in path.parents if folder.is_relative_to(self._root) and folder != self._root]
+        if any(folder.name in (".git", FOLDER, ".cmf") for folder in (path, *above)):
+            return False
+        if any(folder.is_symlink() or _exists(folder.with_name(folder.name + SUFFIX)) for folder in above):
+            return False
+        if path.is_symlink() and not _is_object(path):
+            return False
+        if self._is_left_out(path) or self._is_of_a_pipeline(path):
+            return False
+        return not self._code.tracks(path)
+
+    def _is_left_out(self, path: Path) -> bool:
+        patterns = Ignoring(os.fspath(self._root), None)
+        *folders, name = path.relative_to(self._root).parts
+        for folder in folders:
+            if patterns.leaves_out(folder, True):
+                return True
+            patterns = patterns.below(folder)
+        return patterns.leaves_out(name, path.is_dir())
+
+    def _is_of_a_pipeline(self, path: Path) -> bool:
+        """Whether a `dvc.yaml` in a folder above has it, or something it lies in or that lies in it, as an output."""
+        for folder in path.parents:
+            if not folder.is_relative_to(self._root):
+                return False
+            with suppress(OSError):
+                state = (folder / "dvc.yaml").stat()
+                for output in _pipeline_outputs(folder / "dvc.yaml", state.st_mtime_ns, state.st_size):
+                    if path == output or output in path.parents or path in output.parents:
+                        return True
+        return False
+
+    def _point(self, file: Path, path: Path, content: Content) -> bytes:
+        before = _read(file)
+        new = pointer(_pointed(content), path.name)
+        text = new if before is None else changed_pointer(file, before, _pointed(content))
+        if text != before:
+            self._write(file, text)
+        return text
+
+    def _ignore(self, file: Path, name: str) -> bytes:
+        before = _read(file) or b""
+        text = before + (b"" if not before or before.endswith(b"\n") else b"\n") + b"/" + _escaped(name) + b"\n"
+        self._write(file, text)
+        return text
+
+    def _write(self, file: Path, text: bytes) -> None:
+        try:
+            draft = self._scratch.path()
+            draft.write_bytes(text)
+            if file.exists():
+                draft.chmod(file.stat().st_mode & 0o7777)
+            try:
+                draft.replace(file)
+            except OSError:  # another file system is mounted there
+                draft.unlink()
+                draft = file.with_name(f".{file.name}.cmf-draft")
+                draft.write_bytes(text)
+                draft.replace(file)
+        except OSError as exc:
+            raise FileProblem(
+                file,
+                f"cannot be written ({exc.strerror or exc}); nothing was recorded. Make the folder writable, or set "
+                f"CMF_DATA=none to record without .dvc files",
+            ) from exc
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone among the processes of the clone in changing files of the tree."""
+        file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+
+def cache_settings(root: Path) -> CacheSettings:
+    """Where DVC's cache is, and how it is used: system, user's, repository's and local settings, the last counts.
 
     Raises:
-        FileProblem: it does not exist, cannot be read, is neither file nor folder, or changed meanwhile.
+        SettingsProblem: a file of settings cannot be read.
     """
-    mode = _stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        return _folder(path)
-    md5, size = _file(path)
-    return Content(file_key(md5), size)
+    found = CacheSettings(root / FOLDER / "cache")
+    for file in (*_shared_config_files(), root / FOLDER / "config", root / FOLDER / "config.local"):
+        section = _cache_section(file)
+        if "dir" in section:
+            found = found._replace(folder=(file.parent / Path(section["dir"]).expanduser()).resolve())
+        if "type" in section:
+            found = found._replace(links=tuple(kind.strip() for kind in section["type"].split(",")))
+        if "shared" in section:
+            found = found._replace(shared=section["shared"] == "group")
+    return found
 
 
-def _folder(path: Path) -> Content:
-    listed: list[tuple[str, str]] = []
-    seen: dict[Path, os.stat_result] = {}
-    total = 0
-    for file in _files(path):
-        seen[file] = _stat(file)
-        md5, size = _file(file)
-        listed.append((_utf8(file, file.relative_to(path).as_posix()), md5))
-        total += size
-    if {file: _version(_stat(file)) for file in _files(path)} != {f: _version(s) for f, s in seen.items()}:
-        raise FileProblem(path, "changed while it was being read; record it when nothing writes to it")
-    return Content(folder_key(listed), total)
+def _shared_config_files() -> list[Path]:
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 (no error without a home)
+    system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or "/etc/xdg/dvc"
+    user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or Path(home, "dvc")
+    return [Path(system, "config"), Path(user, "config")]
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """The files below a folder, in a fixed order, however deep."""
-    waiting = [(path, frozenset({_identity(_stat(path))}))]
-    while waiting:
-        folder, above = waiting.pop()
-        for found in _entries(folder):
-            state = _stat(found)
-            if not stat.S_ISDIR(state.st_mode):
-                yield found
-            elif _identity(state) in above:
-                raise FileProblem(found, "a symbolic link that leads back to a folder above it")
-            else:
-                waiting.append((found, above | {_identity(state)}))
-
-
-def _entries(folder: Path) -> list[Path]:
+def _cache_section(file: Path) -> dict[str, str]:
+    parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), allow_no_value=True)
     try:
-        return sorted(folder / entry.name for entry in os.scandir(folder))
+        parser.read_string(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    except (OSError, UnicodeDecodeError, configparser.Error) as exc:
+        raise SettingsProblem(f"{file}: {exc}") from exc
+    section = parser["cache"] if parser.has_section("cache") else {}
+    return {name: value.strip("\"'") for name, value in section.items() if value}
+
+
+@lru_cache(maxsize=64)
+def _pipeline_outputs(file: Path, _changed_ns: int, _size: int) -> frozenset[Path]:
+    """The outputs of a `dvc.yaml`; of one that DVC itself could not read, none."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = YAML(typ="safe").load(file.read_bytes()) or {}
+    except (YAMLError, OSError):
+        return frozenset()
+    return frozenset(_outputs(file.parent, document))
+
+
+def _outputs(folder: Path, document: object) -> Iterator[Path]:
+    stages = document.get("stages") if isinstance(document, dict) else None
+    for stage in (stages or {}).values() if isinstance(stages, dict) else ():
+        entry = stage.get("do", stage) if isinstance(stage, dict) else {}
+        base = folder / str(entry.get("wdir", "."))
+        for kind in ("outs", "metrics", "plots"):
+            for out in entry.get(kind) or ():
+                named = next(iter(out), None) if isinstance(out, dict) else out
+                if isinstance(named, str):
+                    yield Path(os.path.normpath(base / named))
+
+
+def _pointed(content: Content) -> Pointed:
+    files = None if content.names is None else len(content.names)
+    return Pointed(content.key.partition(":")[2], content.size_bytes, files, content.executable)
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
     except OSError as exc:
-        raise FileProblem(folder, exc.strerror or str(exc)) from exc
+        raise FileProblem(file, exc.strerror or str(exc)) from exc
 
 
-def _file(path: Path) -> tuple[str, int]:
-    """The md5 and size of a file that stays the same while it is read."""
-    before = _stat(path)
-    if not stat.S_ISREG(before.st_mode):
-        raise FileProblem(path, "is neither a file nor a folder (a pipe, socket or device has no content to record)")
-    try:
-        with path.open("rb") as file:
-            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except OSError as exc:
-        raise FileProblem(path, exc.strerror or str(exc)) from exc
-    if _version(_stat(path)) != _version(before):
-        raise FileProblem(path, "changed while it was being read; record it when nothing writes to it")
-    return md5, before.st_size
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
-        raise FileProblem(path, getattr(exc, "strerror", None) or str(exc)) from exc
+def _is_object(path: Path) -> bool:
+    """Whether a link is DVC's own, into a cache."""
+    return re.search(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$", os.path.realpath(path)) is not None
 
 
-def _version(state: os.stat_result) -> tuple[int, ...]:
-    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_dev
-
-
-def _identity(state: os.stat_result) -> tuple[int, int]:
-    return state.st_dev, state.st_ino
-
-
-def _utf8(path: Path, text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as exc:
-        raise FileProblem(path, "its name is not valid UTF-8, which keys and JSON need; rename it") from exc
-    return text
+def _escaped(name: str) -> bytes:
+    """A name as a pattern of git that matches itself alone."""
+    escaped = re.sub(r"[\\\[\]!*#?]| $", r"\\\g<0>", name)
+    return escaped.encode(errors="surrogateescape")

@@ -19,7 +19,7 @@ from cmf.core.operations import (
     put_execution,
     put_record,
 )
-from cmf.versioning.dvc import content
+from cmf.versioning.contents import Contents
 
 RUN = RunIdentity(
     pipeline="digits",
@@ -93,5 +93,5 @@ def test_file_and_folder_keys_are_dvcs(tmp_path: Path) -> None:
     odb = LocalHashFileDB(fs, str(tmp_path / "cache"))
     for path in (folder, folder / "b.txt", folder / "b" / "c" / "0"):
         _, _, theirs = build(odb, str(path), fs, "md5", dry_run=True)
-        assert content(path).key == f"md5:{theirs.hash_info.value}"
-    assert content(folder).size_bytes == 1 + 2 + 0 + 6 + 100_000
+        assert Contents().at(path).key == f"md5:{theirs.hash_info.value}"
+    assert Contents().at(folder).size_bytes == 1 + 2 + 0 + 6 + 100_000

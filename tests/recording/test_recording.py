@@ -95,7 +95,7 @@ def test_what_cannot_be_read_is_an_error_that_names_it_and_leaves_no_trace(clone
             (path / "pipe").symlink_to("/dev/zero")
         case "loop":
             path.mkdir()
-            (path / "up").symlink_to("..")
+            (path / "itself").symlink_to("itself")
         case "broken link":
             path.mkdir()
             (path / "link").symlink_to("nowhere")
@@ -115,11 +115,11 @@ def test_a_file_without_permission_is_named(clone: Path) -> None:
         folder.chmod(0o777)
     code = f"""
 import os
-from cmf.versioning.dvc import content
+from cmf.versioning.contents import Contents
 from collections.abc import Sequence
 from pathlib import Path
 os.setuid(65534) if os.getuid() == 0 else None
-content(Path({str(clone / "secret")!r}))
+Contents().at(Path({str(clone / "secret")!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert f"FileProblem: {clone / 'secret'}: Permission denied" in done.stderr
@@ -290,7 +290,8 @@ def test_the_commit_branch_and_project_of_the_code_are_recorded(clone: Path) -> 
     with cmf.run("digits", "dirty", root=sub):
         pass
     dirty, clean, none = executions(clone)
-    assert none.code is None and none.branch == "work"
+    assert none.code and (none.code.commit, none.branch) == (None, "work")
+    assert none.code.snapshot and git("show", f"{none.code.snapshot}:train.csv") == "1,2"
     assert clean.code and (clean.code.commit, clean.code.dirty) == (git("rev-parse", "HEAD"), False)
     assert clean.code.remote == "https://example.org/team/digits.git"
     assert (clean.project, clean.branch) == ("example.org/team/digits", "work")

@@ -1,0 +1,328 @@
+"""What is recorded of one execution, in the order in which it must reach the disk.
+
+Bytes first (in the cache), then the files that stand for them in the tree, then the commit that has those, and last
+the journal, which names them all: whatever is named is there, wherever a crash comes between.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from cmf.clock import now
+from cmf.core import identity
+from cmf.core.errors import InvalidValue, StoreIncompatible, StoreUnavailable
+from cmf.core.identity import use_key
+from cmf.core.model import Artifact, ArtifactType, Code, UseKind
+from cmf.core.operations import (
+    EndExecution,
+    NamedIdentity,
+    Operation,
+    PutArtifact,
+    PutUse,
+    RecordIdentity,
+    RunIdentity,
+    SetProperty,
+    put_execution,
+    put_record,
+)
+from cmf.core.values import MAX_NAME, Json, check_name, to_json
+from cmf.points import PointBuffer
+from cmf.repository import Repository
+from cmf.versioning.contents import UNKNOWN_SIZE, Content
+from cmf.versioning.git import project_name
+from cmf.versioning.git_refs import branch_name
+from cmf.versioning.ports import Versioned
+
+KEPT = "cmf_artifacts"
+"""The folder under which content of cmf's own making is known; it is in commits and caches, not in the tree."""
+
+Properties = Mapping[str, object]
+
+
+class Recorder:
+    """Records one execution. Each call has reached the disk when it returns; see `PointBuffer` for points."""
+
+    key: str
+    """The execution's key."""
+
+    def __init__(self, repository: Repository, of: RunIdentity | NamedIdentity, base: Code | None) -> None:
+        start = put_execution(of)
+        self.key = start.key
+        self._repository = repository
+        repository.record([start])
+        self._points = PointBuffer(start.key, repository.record)
+        self._branch = repository.code.branch(branch_name(of.pipeline, of.stage, start.key), base)
+        self._title = f"{of.pipeline}/{of.stage}"
+        self._is_open = True
+
+    def use(
+        self,
+        direction: UseKind,
+        path: str | os.PathLike[str],
+        types: tuple[str, ...] | None = None,
+        properties: Properties | None = None,
+        *,
+        use_properties: Properties | None = None,
+    ) -> Artifact:
+        """Record that the execution reads or wrote a file or folder, and keep that, if data is versioned.
+
+        Without `types` it has those that the clone knows of it, or is a Dataset. `properties` are those of the
+        artifact, `use_properties` those of this use of it.
+
+        Raises:
+            FileProblem: it cannot be read or kept; nothing was recorded.
+            InvalidValue: a path, type or property that cannot be recorded; nothing was recorded.
+        """
+        self._check_open()
+        shown = self._relative(Path(path))
+        told = _Told(_types(types), _values(properties, "property"), _values(use_properties, "property"))
+        return self._put(direction, shown, self._repository.data.add(Path(path)), told)
+
+    def refer(
+        self,
+        direction: UseKind,
+        address: str,
+        version: str,
+        types: tuple[str, ...] | None = None,
+        properties: Properties | None = None,
+    ) -> Artifact:
+        """Record that the execution reads or wrote content that is elsewhere, under a version that the caller knows.
+
+        Raises:
+            InvalidValue: an address, version, type or property that cannot be recorded; nothing was recorded.
+        """
+        self._check_open()
+        shown = check_path(address)
+        content = Content(identity.check_artifact_key(version), UNKNOWN_SIZE)
+        told = _Told(_types(types), _values(properties, "property"), {}, url=shown)
+        return self._put(direction, shown, Versioned(content, {}), told)
+
+    def keep(
+        self,
+        direction: UseKind,
+        source: Path,
+        name: str,
+        types: tuple[str, ...],
+        properties: Properties | None = None,
+    ) -> Artifact:
+        """Record content of cmf's own making: a file that is kept, and known as `<KEPT>/<name>`.
+
+        It need not be in the tree; the execution's commits have it there.
+        """
+        self._check_open()
+        shown = check_path(f"{KEPT}/{name}")
+        told = _Told(_types(types), _values(properties, "property"), {})
+        return self._put(direction, shown, self._repository.data.keep(source, self._repository.root / shown), told)
+
+    def measure(self, name: str, values: Mapping[str, object]) -> Artifact:
+        """Record metrics of the whole execution, as an artifact that it puts out.
+
+        Raises:
+            InvalidValue: a value that cannot be recorded. NaN and infinities can.
+        """
+        self._check_open()
+        record = RecordIdentity(
+            kind=ArtifactType.METRICS,
+            execution=self.key,
+            name=check_name(name, "the name of the metrics"),
+            values=_values(values, "metric"),
+        )
+        put = put_record(record)
+        self.write([put, PutUse(execution=self.key, artifact=put.key, direction="output", path=name)])
+        return Artifact(key=put.key, name=put.name, types=put.types, values=record.values)
+
+    def point(self, series: str, value: object, step: int | None) -> None:
+        """Record one point of a fine-grained metric.
+
+        Raises:
+            InvalidValue: the value is no number.
+        """
+        self._check_open()
+        self._points.add(series, value, step)
+
+    def set(self, properties: Properties, key: str | None = None) -> None:
+        """Record properties of the execution, or of the node or use with this key; None deletes one.
+
+        Raises:
+            InvalidValue: a property that cannot be recorded.
+        """
+        self.write(_set(key or self.key, _values(properties, "property")))
+
+    def write(self, operations: Sequence[Operation]) -> None:
+        """Record operations, behind the points gathered so far."""
+        self._check_open()
+        self._points.write(operations)
+
+    def end(self, status: Literal["complete", "failed", "aborted"], error: str | None = None) -> None:
+        """Record how the execution ended."""
+        self._check_open()
+        self._is_open = False
+        commit = self._branch.commit({}, "")
+        end = EndExecution(key=self.key, status=status, ended_at=now(), end_commit=commit, error=error)
+        self._repository.record([*self._points.close(), end])
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise InvalidValue("this run is not open; use it within `with cmf.run(...) as run:`")
+
+    def _put(self, direction: UseKind, shown: str, versioned: Versioned, told: _Told) -> Artifact:
+        content = versioned.content
+        put = PutArtifact(
+            key=content.key,
+            name=_base_name(shown),
+            types=self._known_types(content.key) if told.types is None else told.types,
+            size_bytes=None if content.size_bytes == UNKNOWN_SIZE else content.size_bytes,
+        )
+        message = f"{self._title}: {direction} {shown}\n\nExecution: {self.key}\nArtifact: {put.key}"
+        use = PutUse(
+            execution=self.key,
+            artifact=put.key,
+            direction=direction,
+            path=shown,
+            commit=None if told.url else self._branch.commit(versioned.files, message),
+            url=told.url,
+        )
+        of_use = _set(use_key(self.key, put.key, direction, shown), told.use_properties) if told.use_properties else []
+        self.write([put, use, *_set(put.key, told.properties), *of_use])
+        return Artifact(
+            key=put.key,
+            name=put.name,
+            types=put.types,
+            size_bytes=put.size_bytes,
+            properties=told.properties,
+        )
+
+    def _known_types(self, key: str) -> tuple[str, ...]:
+        repository = self._repository
+        try:
+            known = repository.view.nodes([key]) if repository.has_view else []
+        except (StoreUnavailable, StoreIncompatible):  # recording does not depend on the view
+            known = []
+        return (known[0].types if known and isinstance(known[0], Artifact) else ()) or (ArtifactType.DATASET,)
+
+    def _relative(self, path: Path) -> str:
+        """The path in the repository, or the whole path of what lies outside it."""
+        if not os.fspath(path) or os.fspath(path) == ".":
+            raise InvalidValue("the path is empty; name a file or folder")
+        whole = Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links that users name)
+        root = self._repository.root
+        return check_path((whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix())
+
+
+class _Told(NamedTuple):
+    """What the caller tells of a use, beside what is found."""
+
+    types: tuple[str, ...] | None
+    properties: dict[str, Json]
+    use_properties: dict[str, Json]
+    url: str | None = None
+
+
+class Start(NamedTuple):
+    """What a new run is told of itself. `command` is what runs, None for this program."""
+
+    pipeline: str
+    stage: str
+    type: str
+    parameters: dict[str, Json]
+    command: tuple[str, ...] | None
+
+    @classmethod
+    def of(
+        cls,
+        pipeline: str,
+        stage: str,
+        parameters: Properties | None = None,
+        type: str | None = None,  # noqa: A002 (the graph's word)
+        command: Sequence[str] | None = None,
+    ) -> Start:
+        """Checked values; without a `type` the run is of its stage's name.
+
+        Raises:
+            InvalidValue: a name or parameter that cannot be recorded.
+        """
+        return cls(
+            check_name(pipeline, "the pipeline's name"),
+            check_name(stage, "the stage's name"),
+            check_name(type or stage, "the type"),
+            _values(parameters, "parameter"),
+            None if command is None else tuple(command),
+        )
+
+
+def start_run(repository: Repository, start: Start) -> Recorder:
+    """A new execution, begun now."""
+    code, branch, remote = repository.code.now()
+    of = RunIdentity(
+        pipeline=start.pipeline,
+        stage=start.stage,
+        type=start.type,
+        uuid=uuid.uuid4().hex,
+        started_at=now(),
+        project=repository.settings.project or project_name(remote, repository.root),
+        namespace=repository.settings.namespace,
+        branch=branch,
+        command=tuple(map(_printable, sys.orig_argv if start.command is None else start.command)),
+        code=code,
+        parameters=start.parameters,
+    )
+    return Recorder(repository, of, code)
+
+
+def resume_run(repository: Repository, pipeline: str, stage: str, name: str) -> Recorder:
+    """The execution of a stage that goes by a name, begun or gone on with."""
+    of = NamedIdentity(
+        pipeline=check_name(pipeline, "the pipeline's name"),
+        stage=check_name(stage, "the stage's name"),
+        name=check_name(name, "the execution's name"),
+        namespace=repository.settings.namespace,
+    )
+    return Recorder(repository, of, repository.code.now().code)
+
+
+def check_path(path: str) -> str:
+    """That a path can be recorded.
+
+    Raises:
+        InvalidValue: it cannot.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidValue(f"the path {path!r} is not valid UTF-8, which JSON needs; rename it") from exc
+    if "\0" in path:
+        raise InvalidValue(f"the path {path[:60]!r} has a NUL character")
+    if not 0 < len(path) <= 4096:
+        raise InvalidValue(f"the path {path[:60]!r}… has {len(path)} characters; up to 4096 can be recorded")
+    return path
+
+
+def _types(types: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if types is None else tuple(check_name(name, "the type") for name in types)
+
+
+def _values(values: Properties | None, what: str) -> dict[str, Json]:
+    if not values:
+        return {}
+    named = {check_name(name, f"the {what}'s name"): to_json(v, f"{what} {name!r}") for name, v in values.items()}
+    to_json(named, f"the {what}s together")
+    return named
+
+
+def _set(key: str, values: Mapping[str, Json]) -> list[SetProperty]:
+    return [SetProperty(key=key, name=name, value=value) for name, value in values.items()]
+
+
+def _base_name(path: str) -> str:
+    """What to call an artifact that was used under a path: its last part, as a name can hold it."""
+    last = path.rstrip("/").rpartition("/")[2] or path
+    return "".join("\N{REPLACEMENT CHARACTER}" if ord(c) < 32 or ord(c) == 127 else c for c in last)[:MAX_NAME]
+
+
+def _printable(part: str) -> str:
+    return os.fsencode(part).decode(errors="backslashreplace")

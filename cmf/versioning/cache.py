@@ -1,0 +1,149 @@
+"""Content kept under its md5, laid out as DVC's cache, so that DVC's commands work on it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from cmf.core.errors import FileProblem
+from cmf.scratch import Scratch
+from cmf.versioning.content import Digests, Version, read_file, version_of
+
+LAYOUT = Path("files", "md5")
+_OBJECT_MODE = 0o444
+_FICLONE = 0x40049409
+
+_umask = os.umask(0)
+os.umask(_umask)
+
+
+class CacheSettings(NamedTuple):
+    """Where a cache is, how the tree's files are linked to it, whether users share it: as DVC's settings say."""
+
+    folder: Path
+    links: tuple[str, ...] = ("reflink", "copy")
+    shared: bool = False
+
+
+class Cache:
+    """Objects by their md5; of a folder, its manifest as `<md5>.dir`. What is there is whole, and what was hashed."""
+
+    def __init__(self, settings: CacheSettings) -> None:
+        self.settings = settings
+        self._objects = settings.folder / LAYOUT
+        self._prefix = os.fspath(self._objects) + os.sep
+        self._scratch = Scratch(settings.folder / "cmf-scratch")
+        self._mode = 0o2775 if settings.shared else 0o777 & ~_umask
+
+    def path(self, md5: str) -> Path:
+        """Where the object of this md5 is, or would be."""
+        return Path(self._place(md5))
+
+    def has(self, md5: str) -> bool:
+        """Whether the object is here."""
+        return os.path.exists(self._place(md5))  # noqa: PTH110 (asked by the ten thousand)
+
+    def add_file(self, path: Path, *, sha256: bool) -> tuple[Digests, Version]:
+        """Read a file, and keep what was read.
+
+        Raises:
+            FileProblem: it cannot be read, or changed meanwhile, or the cache cannot be written; nothing was kept.
+        """
+        with self._writing():
+            draft = self._scratch.path()
+            file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            with self._writing():
+                cloned = _clone(path, file)
+                digests, version = read_file(path, sha256=sha256, copy=None if cloned else file)
+            os.close(file)
+            file = -1
+            self._put(draft, digests.md5)
+            return digests, version
+        finally:
+            if file >= 0:
+                os.close(file)
+            draft.unlink(missing_ok=True)
+
+    def add_bytes(self, data: bytes, md5: str) -> None:
+        """Keep bytes, whose md5 this is (of a folder's manifest, with `.dir`)."""
+        if self.has(md5):
+            return
+        with self._writing():
+            draft = self._scratch.path()
+            draft.write_bytes(data)
+        self._put(draft, md5)
+
+    def relink(self, path: Path, md5: str, version: Version) -> Version:
+        """Make a file of the tree a link to its object, where the settings say so and it is still as it was read.
+
+        → its version after that.
+        """
+        for kind in self.settings.links:
+            if kind in ("reflink", "copy"):
+                break
+            with suppress(OSError):  # across file systems, say: the next kind of link
+                return self._link(kind, path, md5, version)
+        return version
+
+    def close(self) -> None:
+        """Remove what is prepared."""
+        self._scratch.close()
+
+    def _place(self, md5: str) -> str:
+        return f"{self._prefix}{md5[:2]}{os.sep}{md5[2:]}"
+
+    def _put(self, draft: Path, md5: str) -> None:
+        place = self.path(md5)
+        with self._writing():
+            if not place.exists():
+                draft.chmod(_OBJECT_MODE)
+                self._make_folder(place.parent)
+                draft.replace(place)
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            for made in (folder, self._objects, self._objects.parent) if self.settings.shared else ():
+                with suppress(OSError):
+                    made.chmod(self._mode)
+
+    def _link(self, kind: str, path: Path, md5: str, version: Version) -> Version:
+        place, draft = self.path(md5), self._scratch.path()
+        (draft.hardlink_to if kind == "hardlink" else draft.symlink_to)(place)
+        try:
+            if not path.is_symlink() and version_of(path.stat()) == version:
+                draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        return version_of(path.stat())
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise FileProblem(
+                self.settings.folder,
+                f"the cache cannot be written ({exc.strerror or exc}); nothing was recorded. Make room or make it "
+                f"writable, move it ('dvc cache dir PATH'), or set CMF_DATA=none to record without keeping bytes",
+            ) from exc
+
+
+def _clone(path: Path, into: int) -> bool:
+    """Let a new file share the blocks of another, where the file system can (btrfs, XFS)."""
+    try:
+        source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return False
+    try:
+        fcntl.ioctl(into, _FICLONE, source)
+    except OSError:
+        return False
+    finally:
+        os.close(source)
+    return True
