@@ -133,11 +133,14 @@ class SegmentWriter:
 
     def _create(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        # Held as long as this process writes: who cannot take it must not take a torn tail for a crash.
-        fcntl.flock(file, fcntl.LOCK_EX)
-        sync_folder(self._folder)
-        return file
+        while True:
+            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            # Held as long as this process writes: who cannot take it must not take a torn tail for a crash.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file).st_nlink:
+                sync_folder(self._folder)
+                return file
+            os.close(file)  # another process took it for what a crash left, before it was locked
 
     def _take_back(self) -> None:
         """Undo a write that failed half-way, so that the next one does not follow half a line."""

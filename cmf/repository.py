@@ -300,10 +300,12 @@ def _remove_database(file: Path) -> None:
 
 
 def _has_more(segment: Segment, head: Head) -> bool:
-    size = segment.path.stat().st_size
-    if size == head.offset and size:
+    try:
+        size = segment.path.stat().st_size
+        cut = 0 if size == head.offset and size else journal.cut_torn_tail(segment.path)
+    except FileNotFoundError:  # another process has just removed an empty one
         return False
-    if cut := journal.cut_torn_tail(segment.path):
+    if cut:
         warnings.warn(
             f"{segment.path}: cut off {cut} bytes of a last line that was never finished "
             f"(a process was killed within a call); nothing else was lost",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
 import warnings
@@ -24,13 +25,20 @@ from cmf.versioning.git_snapshot import differences
 from cmf.versioning.git_status import Status, git, status
 from cmf.versioning.none import NoBranch, NoCodeVersioning
 from cmf.versioning.ports import Branch, CodeVersion, CodeVersioning
+from cmf.versioning.states import TICK_NS
 
 if TYPE_CHECKING:
     from git import Repo
 
-CHECKS_SHARE = 20
-"""The tree is looked at again when this many times of what the last look took have passed: looking costs a process up
-to 5 % of its time, and more than that only when another commit is checked out."""
+LARGE_INDEX_BYTES = 1 << 20
+LARGE_CHANGES = 5_000
+"""From an index of this size (some ten thousand files), or this many changes, on, looking at a tree takes long.
+
+A large tree is looked at again when the commit, or a file that this program has loaded or that differed before, has
+changed; and otherwise when `LOOKS_SHARE` times of what the last look took have passed, so that looking takes up to 5 %
+of a program's time.
+"""
+LOOKS_SHARE = 20
 
 _TRIES = 100
 
@@ -53,8 +61,9 @@ def git_versioning(folder: Path) -> CodeVersioning:
 
 
 class _Look(NamedTuple):
-    """A look at the tree: what HEAD was, what git said, the states of what differed, and what came of it."""
+    """A look at the tree: when, what HEAD was, what git said, the states of what differed, and what came of it."""
 
+    started_ns: int
     heads: tuple[str, str]
     text: bytes
     states: tuple[tuple[int, ...] | None, ...]
@@ -66,14 +75,18 @@ class _Look(NamedTuple):
 class GitVersioning:
     """See `CodeVersioning`."""
 
+    _look: _Look | None
+
     def __init__(self, repo: Repo) -> None:
         self._folder = str(repo.working_dir)
         self._open(repo)
 
     def now(self) -> CodeVersion:
-        """See the port. A tree that was looked at a moment ago is not looked at again, see `CHECKS_SHARE`."""
+        """See the port. For trees so large that looking takes long, see `LARGE_INDEX_BYTES`."""
         with self._alone():
-            return self._looked().version
+            if self._look is None or self._may_differ(self._look):
+                self._look = self._look_again(self._look)
+            return self._look.version
 
     def branch(self, name: str, base: Code | None) -> Branch:
         """See the port."""
@@ -86,7 +99,7 @@ class GitVersioning:
     def tracks(self, path: Path) -> bool:
         """See the port."""
         with self._alone():
-            look, relative = self._looked(), self._relative(path)
+            look, relative = self._look or self._look_again(None), self._relative(path)
             if relative is None:
                 return False
             added = any(c.is_added and (c.path + b"/").startswith(relative + b"/") for c in look.status.changes)
@@ -148,7 +161,7 @@ class GitVersioning:
         self._scratch = Scratch(Path(repo.common_dir, "cmf-scratch"))
         self._objects = Objects(repo, self._scratch)
         self._refs: Refs | None = None
-        self._look: _Look | None = None
+        self._look = None
         self._can_commit = repo.config_reader().get_value("extensions", "objectformat", "sha1") == "sha1"
 
     def _known_refs(self) -> Refs:
@@ -156,23 +169,41 @@ class GitVersioning:
             self._refs = Refs(self._repo, self._scratch)
         return self._refs
 
-    def _looked(self) -> _Look:
-        look = self._look
-        if look is None or time.monotonic() >= look.due_at or self._heads() != look.heads:
-            self._look = look = self._look_again(look)
-        return look
+    def _may_differ(self, look: _Look) -> bool:
+        """Whether the tree may be another than when it was looked at."""
+        if not self._is_large(look) or time.monotonic() >= look.due_at or self._heads() != look.heads:
+            return True
+        if look.states != self._states(look.status):
+            return True
+        return any(state is None or state[1] >= look.started_ns - TICK_NS for state in map(_state, self._loaded()))
+
+    def _is_large(self, look: _Look) -> bool:
+        index = _state(os.fsencode(os.path.join(self._repo.git_dir, "index")))
+        return len(look.status.changes) > LARGE_CHANGES or (index is not None and index[2] > LARGE_INDEX_BYTES)
+
+    def _loaded(self) -> Iterator[bytes]:
+        """The files of the tree that this program has loaded."""
+        within = self._folder + os.sep
+        for module in tuple(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and file.startswith(within) and "site-packages" not in file:
+                yield os.fsencode(file)
+
+    def _states(self, found: Status) -> tuple[tuple[int, ...] | None, ...]:
+        return tuple(_state(os.path.join(os.fsencode(self._folder), change.path)) for change in found.changes)
 
     def _look_again(self, before: _Look | None) -> _Look:
-        started = time.monotonic()
+        started, started_ns = time.monotonic(), time.time_ns()
         heads = self._heads()
         found, text = status(self._folder)
-        states = tuple(_state(os.path.join(os.fsencode(self._folder), change.path)) for change in found.changes)
+        states = self._states(found)
         if before and (text, states) == (before.text, before.states):
             version = before.version
         else:
             version = self._version(found, before)
         ended = time.monotonic()
-        return _Look(heads, text, states, found, version, ended + CHECKS_SHARE * (ended - started))
+        due_at = ended + LOOKS_SHARE * (ended - started)
+        return _Look(started_ns, heads, text, states, found, version, due_at)
 
     def _version(self, found: Status, before: _Look | None) -> CodeVersion:
         remote = _remote(self._repo)
