@@ -177,6 +177,7 @@ class Recorder:
             name=_base_name(shown),
             types=self._known_types(content.key) if told.types is None else told.types,
             size_bytes=None if content.size_bytes == UNKNOWN_SIZE else content.size_bytes,
+            sha256=content.sha256,
         )
         message = f"{self._title}: {direction} {shown}\n\nExecution: {self.key}\nArtifact: {put.key}"
         use = PutUse(
@@ -194,6 +195,7 @@ class Recorder:
             name=put.name,
             types=put.types,
             size_bytes=put.size_bytes,
+            sha256=put.sha256,
             properties=told.properties,
         )
 

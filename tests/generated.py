@@ -96,6 +96,7 @@ operations: st.SearchStrategy[Operation] = st.one_of(
         name=st.sampled_from(["a.csv", "model.pkl", HOSTILE]),
         types=st.sampled_from([("Dataset",), ("Model",), ("Dataset", "Mine"), (HOSTILE,)]),
         size_bytes=st.sampled_from([None, 0, 10, 2**52]),
+        sha256=st.sampled_from([None, "0" * 64, "f" * 64]),
     ),
     st.builds(
         EndExecution,

@@ -103,6 +103,7 @@ def _artifact(common: Common, fact: ArtifactFact | None) -> Artifact:
         name=fact.name,
         types=fact.types,
         size_bytes=fact.size_bytes,
+        sha256=fact.sha256,
         values=fact.record.values if fact.record else None,
         first_seen=time_of(fact.first),
         **common,

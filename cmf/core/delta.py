@@ -63,13 +63,14 @@ class ExecutionFact(NamedTuple):
 
 
 class ArtifactFact(NamedTuple):
-    """An artifact: the name of its first telling, all its types (sorted), the greatest size told."""
+    """An artifact: the name of its first telling, all its types (sorted), the greatest size and sha256 told."""
 
     first: Stamp
     name: str
     types: tuple[str, ...]
     size_bytes: int | None
     record: RecordIdentity | None
+    sha256: str | None
 
 
 class UseFact(NamedTuple):
@@ -196,6 +197,7 @@ def operations(delta: Delta) -> Iterator[tuple[Stamp, Operation]]:
                 types=artifact.types,
                 size_bytes=artifact.size_bytes,
                 record=artifact.record,
+                sha256=artifact.sha256,
             ),
         )
     yield from _use_operations(delta)
@@ -276,9 +278,8 @@ def _end_execution(operation: EndExecution, stamp: Stamp, delta: Delta) -> None:
 
 
 def _put_artifact(operation: PutArtifact, stamp: Stamp, delta: Delta) -> None:
-    told = ArtifactFact(
-        stamp, operation.name, tuple(sorted(set(operation.types))), operation.size_bytes, operation.record
-    )
+    types = tuple(sorted(set(operation.types)))
+    told = ArtifactFact(stamp, operation.name, types, operation.size_bytes, operation.record, operation.sha256)
     known = delta.artifacts.get(operation.key)
     delta.artifacts[operation.key] = told if known is None else join_artifacts(known, told)
 
@@ -288,7 +289,8 @@ def join_artifacts(a: ArtifactFact, b: ArtifactFact) -> ArtifactFact:
     first = min(a, b, key=lambda fact: (fact.first, fact.name))
     sizes = [fact.size_bytes for fact in (a, b) if fact.size_bytes is not None]
     types = a.types if a.types == b.types else tuple(sorted({*a.types, *b.types}))
-    return ArtifactFact(first.first, first.name, types, max(sizes, default=None), a.record or b.record)
+    sha256 = max(a.sha256 or "", b.sha256 or "") or None
+    return ArtifactFact(first.first, first.name, types, max(sizes, default=None), a.record or b.record, sha256)
 
 
 def _put_use(operation: PutUse, stamp: Stamp, delta: Delta) -> None:

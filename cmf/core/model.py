@@ -62,10 +62,14 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_
 
 
 class Artifact(Answer, frozen=True, omit_defaults=True, kw_only=True, tag="artifact"):
-    """Content: a file, a folder, or a record such as the metrics of one execution (then with `values`)."""
+    """Content: a file, a folder, or a record such as the metrics of one execution (then with `values`).
+
+    `sha256` is a second digest of a file's bytes or a folder's files, where one was taken.
+    """
 
     types: tuple[str, ...] = ()
     size_bytes: int | None = None
+    sha256: str | None = None
     values: dict[str, Json] | None = None
 
 

@@ -110,13 +110,17 @@ class EndExecution(_Operation, frozen=True, tag="EndExecution", kw_only=True):
 
 
 class PutArtifact(_Operation, frozen=True, tag="PutArtifact", kw_only=True):
-    """There is content. `name` is a display name; `record` holds the content of one that is no file."""
+    """There is content. `name` is a display name; `record` holds the content of one that is no file.
+
+    `sha256` is a second digest of a file's bytes, or of a folder's files (see `identity.folder_sha256`).
+    """
 
     key: Key
     name: Name
     types: tuple[Name, ...]
     size_bytes: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] | None = None
     record: RecordIdentity | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")] | None = None
 
 
 class PutUse(_Operation, frozen=True, tag="PutUse", kw_only=True):

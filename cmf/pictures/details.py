@@ -44,7 +44,7 @@ def _sections(node: Node) -> list[tuple[str, Rows]]:
     match node:
         case Artifact():
             bytes_ = None if node.size_bytes is None else f"{size(node.size_bytes)} ({node.size_bytes:,} bytes)"
-            content = _told([("types", ", ".join(node.types)), ("size", bytes_)])
+            content = _told([("types", ", ".join(node.types)), ("size", bytes_), ("sha256", node.sha256)])
             return [("Content", content), ("Values", _rows(node.values or {}))]
         case Execution():
             return [("Run", _run(node)), ("Parameters", _rows(node.parameters)), ("Code", _code(node))]

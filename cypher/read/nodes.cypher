@@ -1,6 +1,6 @@
 // What is held of nodes (as columns: a map for each would repeat their names)
 // parameters: keys
-// returns: key, name, types, size_bytes, first_seen, first_origin, recorded_at, series, retraction_recorded_at, cmf_identity, cmf_record, cmf_ending, cmf_start_told, cmf_properties, cmf_retraction
+// returns: key, name, types, size_bytes, sha256, first_seen, first_origin, recorded_at, series, retraction_recorded_at, cmf_identity, cmf_record, cmf_ending, cmf_start_told, cmf_properties, cmf_retraction
 UNWIND $keys AS key
 MATCH (n:Entity {key: key})
 USING INDEX SEEK n:Entity(key)
@@ -9,6 +9,7 @@ RETURN
   n.name AS name,
   n.types AS types,
   n.size_bytes AS size_bytes,
+  n.sha256 AS sha256,
   n.first_seen AS first_seen,
   n.first_origin AS first_origin,
   n.recorded_at AS recorded_at,

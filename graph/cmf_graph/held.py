@@ -124,7 +124,8 @@ class Held:
         match kind_of(key):
             case "artifact":
                 record = facts["cmf_record"] and _RECORDS.decode(facts["cmf_record"])
-                told = ArtifactFact(first, facts["name"], tuple(facts["types"]), facts["size_bytes"], record)
+                name, types = facts["name"], tuple(facts["types"])
+                told = ArtifactFact(first, name, types, facts["size_bytes"], record, facts["sha256"])
                 self.delta.artifacts[key] = told
             case "execution":
                 self.delta.executions[key] = ExecutionFact(first, _EXECUTIONS.decode(facts["cmf_identity"]))

@@ -13,7 +13,7 @@ from cmf.core.values import Json, encode, from_json
 
 STRUCTURAL = frozenset(
     {"key", "name", "first", "first_seen", "first_origin", "recorded_at", "retracted", "retraction_recorded_at"}
-    | {"types", "size_bytes", "namespace", "parent"}
+    | {"types", "size_bytes", "sha256", "namespace", "parent"}
     | {"pipeline", "stage", "type", "project", "branch", "status", "started", "started_at", "ended_at", "error"}
     | {"command", "commit", "remote", "dirty", "end_commit", "series"}
     | {"path", "long_path", "commit_stamp", "url", "url_stamp"}

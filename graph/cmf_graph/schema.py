@@ -8,7 +8,7 @@ from cmf.core.errors import StoreIncompatible
 from cmf_graph.connection import Connection
 from cmf_graph.queries import family, load
 
-VERSION = 1
+VERSION = 2
 """Of the graph's shape. A release that changes it says how to rebuild."""
 
 

@@ -143,7 +143,7 @@ def _artifact(delta: Delta, node: Artifact) -> Properties:
     fact = delta.artifacts.get(node.key)
     if fact is None:
         return {}
-    found = {"types": fact.types, "size_bytes": fact.size_bytes, **_first(fact.first)}
+    found = {"types": fact.types, "size_bytes": fact.size_bytes, "sha256": fact.sha256, **_first(fact.first)}
     if fact.record:
         found |= {"cmf_record": _json(fact.record), **prefixed("metric_", fact.record.values)}
     return found

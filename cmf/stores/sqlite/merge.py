@@ -73,7 +73,7 @@ def _listed(fact: ExecutionFact) -> tuple[Any, ...]:
 def _artifacts(delta: Delta, ids: dict[str, int]) -> Rows:
     for key, fact in delta.artifacts.items():
         record = encode(fact.record).decode() if fact.record else None
-        yield ids[key], fact.first, fact.name, fact.size_bytes, record
+        yield ids[key], fact.first, fact.name, fact.size_bytes, record, fact.sha256
 
 
 def _uses(delta: Delta, ids: dict[str, int]) -> Rows:

@@ -86,9 +86,9 @@ def _read_nodes(db: sqlite3.Connection, at: dict[str, str], of: Delta) -> None:
         )
     for key, first, identity in db.execute(_READ["executions"], at):
         of.executions[key] = ExecutionFact(first, _IDENTITIES.decode(identity))
-    for key, first, name, size, record, types in db.execute(_READ["artifacts"], at):
+    for key, first, name, size, record, sha256, types in db.execute(_READ["artifacts"], at):
         content = _RECORDS.decode(record) if record else None
-        of.artifacts[key] = ArtifactFact(first, name, tuple(sorted(_TYPES.decode(types))), size, content)
+        of.artifacts[key] = ArtifactFact(first, name, tuple(sorted(_TYPES.decode(types))), size, content, sha256)
     for key, stamp, body, started_at in db.execute(_READ["endings"], at):
         of.endings[key] = _register(stamp, body, _ENDINGS.decode)
         if started_at is not None:

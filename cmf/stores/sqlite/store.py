@@ -23,7 +23,7 @@ from cmf.stores.sqlite.statements import script, statements
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _READ = statements("read")
 _MERGE = statements("merge")
 _WALK = statements("walk")

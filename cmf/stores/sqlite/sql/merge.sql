@@ -16,12 +16,13 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET first = excluded.first WHERE excluded.first < first;
 
 -- name: artifact
-INSERT INTO artifact (id, first, name, size_bytes, record) VALUES (?, ?, ?, ?, ?)
+INSERT INTO artifact (id, first, name, size_bytes, record, sha256) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     name = CASE WHEN (excluded.first, excluded.name) < (first, name) THEN excluded.name ELSE name END,
     first = min(first, excluded.first),
     size_bytes = max(coalesce(size_bytes, excluded.size_bytes), coalesce(excluded.size_bytes, size_bytes)),
-    record = coalesce(record, excluded.record);
+    record = coalesce(record, excluded.record),
+    sha256 = max(coalesce(sha256, excluded.sha256), coalesce(excluded.sha256, sha256));
 
 -- name: artifact_type
 INSERT OR IGNORE INTO artifact_type (artifact, type) VALUES (?, ?);

@@ -24,7 +24,7 @@ SELECT e.key, d.stamp, d.body, d.started_at
 FROM json_each(:ids) AS j JOIN ending AS d ON d.execution = j.value JOIN entity AS e ON e.id = d.execution;
 
 -- name: artifacts
-SELECT e.key, a.first, a.name, a.size_bytes, a.record,
+SELECT e.key, a.first, a.name, a.size_bytes, a.record, a.sha256,
     (SELECT json_group_array(t.type) FROM artifact_type AS t WHERE t.artifact = a.id)
 FROM json_each(:ids) AS j JOIN artifact AS a ON a.id = j.value JOIN entity AS e ON e.id = a.id;
 

@@ -48,7 +48,8 @@ CREATE TABLE artifact (
     first TEXT NOT NULL,
     name TEXT NOT NULL,
     size_bytes INTEGER,
-    record TEXT
+    record TEXT,
+    sha256 TEXT
 ) STRICT;
 CREATE INDEX artifact_first ON artifact (first);
 
