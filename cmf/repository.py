@@ -89,17 +89,18 @@ class Repository:
         self.site = _site(self.folder)
         self.settings = settings.load(self.folder / "config.toml")
         self._opened_by = self._written_by = os.getpid()
+        self._is_view_foreign = False
         if catch_up:
             self.catch_up()
 
     @property
     def has_view(self) -> bool:
-        """Whether this process may use the view: a forked child may not.
+        """Whether this process may use the view: a forked child may not, nor one to which it is of another version.
 
         SQLite's locks do not survive a fork, not even for a connection that the child opens itself. What a child
         records is shown by the next process that opens the clone.
         """
-        return self._opened_by == os.getpid()
+        return self._opened_by == os.getpid() and not self._is_view_foreign
 
     @cached_property
     def view(self) -> SqliteStore:
@@ -291,6 +292,7 @@ class Repository:
                 _take(self.view, segment, behind, None)
         except (StoreUnavailable, StoreIncompatible) as exc:
             # The journal has it, which is what counts; the next call or the next open catches up.
+            self._is_view_foreign = isinstance(exc, StoreIncompatible)
             warnings.warn(f"recorded, but not yet shown in the view: {exc}", JournalWarning, stacklevel=4)
 
 

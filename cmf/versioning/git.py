@@ -21,7 +21,7 @@ from cmf.core.model import Code
 from cmf.scratch import Scratch
 from cmf.versioning.git_objects import EXECUTABLE, FILE, Entry, Objects
 from cmf.versioning.git_refs import Refs
-from cmf.versioning.git_snapshot import differences
+from cmf.versioning.git_snapshot import Hashed, differences, is_pointer
 from cmf.versioning.git_status import Status, git, status
 from cmf.versioning.none import NoBranch, NoCodeVersioning
 from cmf.versioning.ports import Branch, CodeVersion, CodeVersioning
@@ -162,6 +162,7 @@ class GitVersioning:
         self._objects = Objects(repo, self._scratch)
         self._refs: Refs | None = None
         self._look = None
+        self._hashed: Hashed = {}
         self._can_commit = repo.config_reader().get_value("extensions", "objectformat", "sha1") == "sha1"
 
     def _known_refs(self) -> Refs:
@@ -212,14 +213,14 @@ class GitVersioning:
             snapshot = self._snapshot(found, before) if self._can_commit else None
         if found.commit is None and snapshot is None:
             return CodeVersion(None, found.branch, remote)
-        dirty = any(not change.is_untracked and not _is_pointer(change.path) for change in found.changes)
+        dirty = any(not change.is_untracked and not is_pointer(change.path) for change in found.changes)
         return CodeVersion(
             Code(commit=found.commit, remote=remote, dirty=dirty, snapshot=snapshot), found.branch, remote
         )
 
     def _snapshot(self, found: Status, before: _Look | None) -> str | None:
         """A commit of what differs from the commit checked out; None where nothing does."""
-        told = differences(self._folder, found.changes, self._objects)
+        told = differences(self._folder, found.changes, self._objects, self._hashed)
         base = self._objects.tree_of(found.commit) if found.commit else None
         if not told.entries:
             return None
@@ -307,12 +308,6 @@ def _telling(what: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, GitError, ODBError) as exc:
         warnings.warn(f"{what}: git has no commit of this: {exc}", VersioningWarning, stacklevel=4)
-
-
-def _is_pointer(path: bytes) -> bool:
-    """Whether a file stands for data, or serves that: it is no code."""
-    name = os.path.basename(path)
-    return path.endswith(b".dvc") or path.startswith(b".dvc/") or name in (b".gitignore", b".dvcignore")
 
 
 def _state(path: bytes) -> tuple[int, ...] | None:

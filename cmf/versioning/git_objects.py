@@ -9,7 +9,7 @@ import hashlib
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cmf.scratch import Scratch
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FILE, EXECUTABLE, LINK, FOLDER, SUBMODULE = b"100644", b"100755", b"120000", b"40000", b"160000"
 
 _OBJECT_MODE = 0o444
-_TREES_KEPT = 512
+_KEPT = 512
 
 
 class Entry(NamedTuple):
@@ -30,6 +30,7 @@ class Entry(NamedTuple):
 
 
 Tree = dict[bytes, Entry]
+T = TypeVar("T")
 
 
 class Objects:
@@ -40,6 +41,7 @@ class Objects:
         self._folder = Path(repo.common_dir, "objects")
         self._scratch = scratch
         self._trees: dict[str, Tree] = {}
+        self._roots: dict[str, str] = {}
 
     def blob(self, data: bytes) -> str:
         """Write the content of a file; → its id."""
@@ -49,11 +51,17 @@ class Objects:
         """Write a commit by `who` (`name <address>`) at `when` (seconds since 1970 and zone); → its id."""
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
         lines += [f"author {who} {when}", f"committer {who} {when}", "", message]
-        return self._write(b"commit", ("\n".join(lines) + "\n").encode(errors="backslashreplace"))
+        made = self._write(b"commit", ("\n".join(lines) + "\n").encode(errors="backslashreplace"))
+        _keep(self._roots, made, tree)
+        return made
 
     def tree_of(self, commit: str) -> str:
         """The tree of a commit."""
-        return self._read(commit).partition(b"\n")[0].removeprefix(b"tree ").decode()
+        known = self._roots.get(commit)
+        if known is None:
+            known = self._read(commit).partition(b"\n")[0].removeprefix(b"tree ").decode()
+            _keep(self._roots, commit, known)
+        return known
 
     def entry(self, tree: str, path: bytes) -> Entry | None:
         """What is at a path of a tree."""
@@ -89,19 +97,14 @@ class Objects:
         known = self._trees.get(sha)
         if known is None:
             known = _parse_tree(self._read(sha))
-            self._keep(sha, known)
+            _keep(self._trees, sha, known)
         return known
-
-    def _keep(self, sha: str, tree: Tree) -> None:
-        if len(self._trees) >= _TREES_KEPT:
-            self._trees.clear()
-        self._trees[sha] = tree
 
     def _write_tree(self, entries: Tree) -> str:
         ordered = sorted(entries.items(), key=lambda item: item[0] + b"/" if item[1].mode == FOLDER else item[0])
         data = b"".join(b"%s %s\0%s" % (entry.mode, name, bytes.fromhex(entry.sha)) for name, entry in ordered)
         sha = self._write(b"tree", data)
-        self._keep(sha, entries)
+        _keep(self._trees, sha, entries)
         return sha
 
     def _read(self, sha: str) -> bytes:
@@ -119,6 +122,12 @@ class Objects:
             place.parent.mkdir(exist_ok=True)
             draft.replace(place)
         return sha
+
+
+def _keep(known: dict[str, T], sha: str, value: T) -> None:
+    if len(known) >= _KEPT:
+        known.clear()
+    known[sha] = value
 
 
 def _parse_tree(data: bytes) -> Tree:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from cmf.versioning.content import version_of
 from cmf.versioning.git_objects import EXECUTABLE, FILE, LINK, SUBMODULE, Entry, Objects
 from cmf.versioning.git_status import Change, git
+from cmf.versioning.states import settled
 
 MAX_UNTRACKED_BYTES = 1 << 20
 MAX_UNTRACKED_FILES = 2_000
@@ -22,11 +25,17 @@ class Differences(NamedTuple):
     left_out: int
 
 
-def differences(folder: str, changes: Iterable[Change], objects: Objects) -> Differences:
-    """Write what changed in a work tree as objects."""
+Hashed = dict[bytes, tuple[tuple[int, ...], str]]
+"""The ids of contents of files that were hashed before, by path, each with the version that the file had."""
+
+
+def differences(folder: str, changes: Iterable[Change], objects: Objects, hashed: Hashed) -> Differences:
+    """Write what changed in a work tree as objects; `hashed` remembers what was hashed."""
     found: dict[bytes, Entry | None] = {}
     files: dict[bytes, bytes] = {}
+    versions: dict[bytes, tuple[int, ...]] = {}
     untracked = left_out = 0
+    read_at = time.time_ns()
     for change in changes:
         whole = os.path.join(os.fsencode(folder), change.path)
         if not change.is_in_tree:
@@ -45,14 +54,28 @@ def differences(folder: str, changes: Iterable[Change], objects: Objects) -> Dif
             untracked += change.is_untracked
             if change.is_untracked and (state.st_size > MAX_UNTRACKED_BYTES or untracked > MAX_UNTRACKED_FILES):
                 left_out += 1
+            elif is_pointer(change.path) and (text := _read(whole)) is not None:
+                found[change.path] = Entry(FILE, objects.blob(text))  # there are many, and no filter changes them
             else:
                 files[change.path] = EXECUTABLE if state.st_mode & stat.S_IXUSR else FILE
-    for path, sha in _hashed(folder, list(files)).items():
+                versions[change.path] = version_of(state)
+    known = {path: hashed[path][1] for path in files if path in hashed and hashed[path][0] == versions[path]}
+    news = _hash(folder, [path for path in files if path not in known])
+    hashed.clear()  # what differs no more need not be remembered
+    for path, sha in (known | news).items():
         found[path] = Entry(files[path], sha)
+        if path in known or settled(versions[path], read_at):
+            hashed[path] = versions[path], sha
     return Differences(found, left_out)
 
 
-def _hashed(folder: str, paths: list[bytes]) -> dict[bytes, str]:
+def is_pointer(path: bytes) -> bool:
+    """Whether a file stands for data, or serves that: it is no code."""
+    name = os.path.basename(path)
+    return path.endswith(b".dvc") or path.startswith(b".dvc/") or name in (b".gitignore", b".dvcignore")
+
+
+def _hash(folder: str, paths: list[bytes]) -> dict[bytes, str]:
     """Write files as objects; → their ids. By git, which knows the filters that `.gitattributes` names."""
     listed = [path for path in paths if b"\n" not in path]
     done = git(folder, "hash-object", "-w", "--stdin-paths", given=b"\n".join(listed) + b"\n") if listed else None
@@ -68,6 +91,14 @@ def _hashed(folder: str, paths: list[bytes]) -> dict[bytes, str]:
 def _submodule_commit(folder: bytes) -> str | None:
     done = git(os.fsdecode(folder), "rev-parse", "HEAD") if os.path.isdir(folder) else None
     return done.stdout.decode().strip() if done and done.returncode == 0 else None
+
+
+def _read(path: bytes) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
 
 
 def _state(path: bytes) -> os.stat_result | None:

@@ -12,6 +12,9 @@ from cmf.core.errors import FileProblem
 SUFFIX = ".dvc"
 _PLAIN = re.compile(r"(?=[A-Za-z_.][A-Za-z0-9_./-]*[A-Za-z])[A-Za-z0-9_./-]+")
 """Names that YAML takes for text as they are, but for some words and what it folds over two lines."""
+_AS_NEW = re.compile(
+    rb"outs:\n- md5: \w{32}(\.dir)?\n  size: \d+\n(  nfiles: \d+\n)?  hash: md5\n  path: \S+\n(  isexec: true\n)?"
+)
 _UNFOLDED = 60
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n", ".nan", ".inf"})
 
@@ -47,6 +50,9 @@ def changed_pointer(file: Path, text: bytes, pointed: Pointed) -> bytes:
     """
     if re.search(rf"^\s*-?\s*md5: {re.escape(pointed.md5)}$".encode(), text, re.MULTILINE):
         return text
+    name = file.name.removesuffix(SUFFIX)
+    if _AS_NEW.fullmatch(text) and f"  path: {name}\n".encode() in text:
+        return pointer(pointed, name)
     yaml, document, out = _parse(file, text)
     if "deps" in document:
         return text
