@@ -13,7 +13,8 @@ import itertools
 import os
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from cmf.journal import ulid
 
 _ALIVE = "alive"
 _MAKING_SECONDS = 60
-_LOCK = ".lock"
+_LOCK = ".locks"
 """A file of this suffix names a lock file elsewhere that is the same file as the draft of this name without it."""
 
 
@@ -59,10 +60,11 @@ class Scratch:
         return own
 
 
-def lock_file(scratch: Scratch, lock: Path, content: bytes) -> bool:
-    """Make a lock file as others know them (whoever creates it has it) with some content; → False if it is taken.
+@contextmanager
+def lock_file(scratch: Scratch, lock: Path, content: bytes) -> Iterator[bool]:
+    """Hold a lock file as others know them (whoever creates it has it), with some content; → False if it is taken.
 
-    If this process is killed, the next one that prepares something removes it.
+    It may be renamed while it is held. If this process is killed, the next one that prepares something removes it.
 
     Raises:
         OSError: it could not be made for another reason.
@@ -71,13 +73,17 @@ def lock_file(scratch: Scratch, lock: Path, content: bytes) -> bool:
     note = draft.with_name(draft.name + _LOCK)
     draft.write_bytes(content)
     note.write_text(os.fspath(lock), encoding="utf-8", errors="surrogateescape")
+    held = False
     try:
-        os.link(draft, lock)
-    except FileExistsError:
+        with suppress(FileExistsError):
+            os.link(draft, lock)
+            held = True
+        yield held
+    finally:
+        if held:
+            _remove_lock(note)
         draft.unlink()
         note.unlink()
-        return False
-    return True
 
 
 def _sweep(folder: Path) -> None:
@@ -91,14 +97,14 @@ def _sweep(folder: Path) -> None:
                 continue
             with (left / _ALIVE).open("rb+") as alive:
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove_locks(left)
+                for note in left.glob("*" + _LOCK):
+                    _remove_lock(note)
                 shutil.rmtree(left)
 
 
-def _remove_locks(left: Path) -> None:
-    """The lock files that a killed process held, known by being the same file as its draft."""
-    for note in left.glob("*" + _LOCK):
-        lock = Path(note.read_text(encoding="utf-8", errors="surrogateescape"))
-        with suppress(OSError):
-            if lock.samefile(note.with_name(note.name.removesuffix(_LOCK))):
-                lock.unlink()
+def _remove_lock(note: Path) -> None:
+    """Remove a lock file, known by being the same file as its draft: what is there now may be another's."""
+    lock = Path(note.read_text(encoding="utf-8", errors="surrogateescape"))
+    with suppress(OSError):
+        if lock.samefile(note.with_name(note.name.removesuffix(_LOCK))):
+            lock.unlink()

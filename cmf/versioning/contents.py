@@ -98,7 +98,8 @@ class Contents:
         ignoring = self._ignoring(folder)
         listed = list(files_in(folder, ignoring))
         states, unsettled = self._files(listed, known.files if known else {})
-        if known and not unsettled and states == known.files:
+        is_kept = self._cache is None or (known is not None and self._cache.has(known.md5))
+        if known and is_kept and not unsettled and states == known.files:
             return _folder_content(known.md5, states, known.sha256)
         if {file.name: file.version for file in files_in(folder, ignoring)} != {
             n: s.version for n, s in states.items()

@@ -55,17 +55,15 @@ class Refs:
         lock = file.with_name(file.name + ".lock")
         file.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + LOCK_SECONDS
-        while not lock_file(self._scratch, lock, commit.encode() + b"\n"):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{lock} is there: if no git process is at work, delete it")
+        while time.monotonic() < deadline:
+            with lock_file(self._scratch, lock, commit.encode() + b"\n") as held:
+                if held:
+                    if self.head(branch) != known:
+                        return False
+                    lock.replace(file)
+                    return True
             time.sleep(0.002)
-        try:
-            if self.head(branch) != known:
-                return False
-            lock.replace(file)
-            return True
-        finally:
-            lock.unlink(missing_ok=True)
+        raise TimeoutError(f"{lock} is there: if no git process is at work, delete it")
 
     def _packed(self) -> dict[str, str]:
         """The branches of ours that git has packed into one file."""

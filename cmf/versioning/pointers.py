@@ -13,7 +13,7 @@ SUFFIX = ".dvc"
 _PLAIN = re.compile(r"(?=[A-Za-z_.][A-Za-z0-9_./-]*[A-Za-z])[A-Za-z0-9_./-]+")
 """Names that YAML takes for text as they are, but for some words and what it folds over two lines."""
 _AS_NEW = re.compile(
-    rb"outs:\n- md5: \w{32}(\.dir)?\n  size: \d+\n(  nfiles: \d+\n)?  hash: md5\n  path: \S+\n(  isexec: true\n)?"
+    rb"outs:\n- md5: \w{32}(\.dir)?\n  size: \d+\n(  nfiles: \d+\n)?(  isexec: true\n)?  hash: md5\n  path: \S+\n"
 )
 _UNFOLDED = 60
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n", ".nan", ".inf"})
@@ -30,8 +30,7 @@ class Pointed(NamedTuple):
 
 def pointer(pointed: Pointed, name: str) -> bytes:
     """The text of a new `.dvc` file for the file or folder of this name beside it."""
-    out = {"md5": pointed.md5, "size": pointed.size_bytes} | _rest(pointed) | {"path": name}
-    out |= {"isexec": True} if pointed.executable else {}
+    out = _told(pointed) | {"path": name}
     if not _PLAIN.fullmatch(name) or name.lower() in _WORDS or len(name) > _UNFOLDED:
         from ruamel.yaml import YAML
 
@@ -58,8 +57,7 @@ def changed_pointer(file: Path, text: bytes, pointed: Pointed) -> bytes:
         return text
     for name in ("nfiles", "isexec"):
         out.pop(name, None)
-    out |= {"md5": pointed.md5, "size": pointed.size_bytes} | _rest(pointed)
-    out |= {"isexec": True} if pointed.executable else {}
+    out |= _told(pointed)
     document.pop("md5", None)  # DVC's sum of the whole file, in its old form
     return _dumped(yaml, document)
 
@@ -95,8 +93,10 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _rest(pointed: Pointed) -> dict[str, Any]:
-    return ({"nfiles": pointed.files} if pointed.files is not None else {}) | {"hash": "md5"}
+def _told(pointed: Pointed) -> dict[str, Any]:
+    files = {"nfiles": pointed.files} if pointed.files is not None else {}
+    executable = {"isexec": True} if pointed.executable else {}
+    return {"md5": pointed.md5, "size": pointed.size_bytes} | files | executable | {"hash": "md5"}
 
 
 def _dumped(yaml: Any, document: Any) -> bytes:

@@ -1,0 +1,20 @@
+"""A repository with git and DVC, and the clone in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from work_tree import WorkTree
+
+from cmf.recording import close_repositories
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkTree]:
+    monkeypatch.setenv("CMF_ENVIRONMENT", "off")
+    made = WorkTree(tmp_path / "work")
+    monkeypatch.chdir(made.folder)
+    yield made
+    close_repositories()
