@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -32,8 +33,9 @@ def main(folder: Path, kills: int, seed: int) -> None:
         (folder / "images" / str(i)).write_text(str(i))
     seen: set[str] = set()
     for life in range(kills):
-        acknowledged = live_and_die(folder, life, chance.uniform(0.0, 0.12))
+        acknowledged = live_and_die(folder, life, chance.uniform(0.0, 0.1), wait=life % 3 != 0)
         seen |= look(folder, acknowledged, seen)
+    (folder / "model.bin").write_text("last")
     with cmf.run("digits", "last") as run:  # the next run works, and tidies up
         run.output("model.bin")
     close_repositories()
@@ -47,14 +49,16 @@ def main(folder: Path, kills: int, seed: int) -> None:
     print(json.dumps({"kills": kills, "uses": len(seen)}))
 
 
-def live_and_die(folder: Path, life: int, seconds: float) -> set[str]:
-    """Let a child record for a while; → the keys of the artifacts whose uses it acknowledged."""
+def live_and_die(folder: Path, life: int, seconds: float, wait: bool) -> set[str]:
+    """Let a child record for a while, or for a while from its first call on; → the uses that it acknowledged."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         record(folder, life, writing)
     os.close(writing)
+    if wait:
+        select.select([reading], [], [], 60)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

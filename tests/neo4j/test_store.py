@@ -12,6 +12,7 @@ from cmf.core.operations import ForeignIdentity, Operation, PutArtifact, PutUse,
 from cmf.core.records import Stamp, make_stamp
 from cmf.core.store import Head, Transaction
 from cmf_graph import connection
+from cmf_graph.schema import VERSION
 from cmf_graph.store import Neo4jStore
 
 EXECUTION = put_execution(ForeignIdentity(source="mlflow", run="1"))
@@ -107,7 +108,7 @@ def test_a_schema_of_another_version_is_refused(neo4j_uri: str, store: Neo4jStor
         with pytest.raises(StoreIncompatible, match="version 999"):
             store.check()
     finally:
-        driver.execute_query("MATCH (s:Schema) SET s.version = 1")
+        driver.execute_query("MATCH (s:Schema) SET s.version = $version", version=VERSION)
     store.check()
 
 
