@@ -1,0 +1,279 @@
+"""`@cmf.step`: each call of a function is an execution; its arguments and its result say what it used and made."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, overload
+
+from cmf.core.errors import InvalidValue
+from cmf.core.values import check_name
+from cmf.recording import Run, open_repository, run
+from cmf.tracking import nesting
+from cmf.tracking.found import Found, files_in, is_nothing_but_files
+from cmf.tracking.hints import hints_of, of_items
+from cmf.tracking.names import pipeline_name, stage_of
+from cmf.tracking.parameters import described
+from cmf.tracking.results import record_inputs, record_result, record_yielded
+
+if TYPE_CHECKING:
+    from inspect import BoundArguments, Signature
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@overload
+def step(function: F, /) -> F: ...
+
+
+@overload
+def step(
+    *,
+    pipeline: str | None = None,
+    stage: str | None = None,
+    type: str | None = None,
+    root: str | os.PathLike[str] | None = None,
+) -> Callable[[F], F]: ...
+
+
+def step(
+    function: Any = None,
+    /,
+    *,
+    pipeline: str | None = None,
+    stage: str | None = None,
+    type: str | None = None,  # noqa: A002
+    root: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Record each call of a function as an execution: `@cmf.step`, or `@cmf.step(pipeline="digits", stage="train")`.
+
+    The stage is the function's name unless it is given; the pipeline is that of the step around it, else the
+    setting `pipeline`, else the name of the clone's folder. `type` and `root` are those of `cmf.run`.
+
+    Arguments are parameters; files among them are inputs: a `cmf.Dataset` or `cmf.Model`, what is annotated so, and
+    a `Path` at which something is. Files in the result are outputs, numbers in it that have a name are metrics. The
+    function gets what its caller gave, the caller what the function returned; an exception ends the execution as
+    failed and goes on. Functions may be async, generators or methods; a step within a step is a part of it.
+
+    Raises:
+        InvalidValue: what is decorated is no function, or a name cannot name.
+
+    >>> @step(pipeline="digits", stage="train")
+    ... def train(data: cmf.Dataset, C: float = 1.0) -> cmf.Model: ...
+    """
+    if function is None:
+        return partial(_decorated, pipeline=pipeline, stage=stage, type_=type, root=root)
+    return _decorated(function, pipeline=pipeline, stage=stage, type_=type, root=root)
+
+
+def _decorated(
+    function: Any, *, pipeline: str | None, stage: str | None, type_: str | None, root: str | os.PathLike[str] | None
+) -> Any:
+    if isinstance(function, classmethod | staticmethod):
+        inner = _decorated(function.__func__, pipeline=pipeline, stage=stage, type_=type_, root=root)
+        return function.__class__(inner)
+    if not callable(function) or inspect.isclass(function):
+        raise InvalidValue(f"@cmf.step stands before a function or method, not before {function!r}")
+    for name, what in ((pipeline, "pipeline's name"), (stage, "stage's name"), (type_, "type")):
+        if name is not None:
+            check_name(name, f"the {what}")
+    made = _Step(function, pipeline, stage or stage_of(function), type_, root)
+    if inspect.isasyncgenfunction(function):
+        return _async_generator(made)
+    if inspect.iscoroutinefunction(function):
+        return _coroutine(made)
+    if inspect.isgeneratorfunction(function):
+        return _generator(made)
+    return _function(made)
+
+
+class _Call(NamedTuple):
+    """One call: its run, not yet started, and the files among its arguments."""
+
+    run: Run
+    inputs: list[Found]
+
+
+class _Step:
+    """A function that is a stage."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        pipeline: str | None,
+        stage: str,
+        type_: str | None,
+        root: str | os.PathLike[str] | None,
+    ) -> None:
+        self.function = function
+        self._pipeline = pipeline
+        self._stage = stage
+        self._type = type_
+        self._root = root
+
+    @cached_property
+    def hints(self) -> dict[str, object]:
+        """Its annotations; resolved at the first call, when all that they name is defined."""
+        return hints_of(self.function)
+
+    @property
+    def returns(self) -> object:
+        """What it says of its result; a generator, of what it returns in the end."""
+        told = self.hints.get("return")
+        if inspect.isgeneratorfunction(self.function):
+            return get_args(told)[2] if len(get_args(told)) == 3 else None
+        return told
+
+    @property
+    def yields(self) -> object:
+        """What a generator says of what it hands out."""
+        return of_items(self.hints.get("return"))
+
+    def call(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> _Call:
+        """What a call records at its start.
+
+        Raises:
+            TypeError: the function cannot be called so; it says that itself.
+        """
+        arguments = self._arguments(args, kwargs)
+        inputs = [
+            found
+            for name, (value, hint) in arguments.items()
+            for found in files_in(value, hint, name)
+            if found.declared or found.is_there
+        ]
+        rest = {name: value for name, (value, hint) in arguments.items() if not is_nothing_but_files(value, hint)}
+        pipeline = self._pipeline or pipeline_name(open_repository(Path(self._root or ".")))
+        made = run(pipeline, self._stage, params=described(rest), type=self._type, root=self._root)
+        return _Call(made, inputs)
+
+    def _arguments(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+        """Each argument's value, and what its annotation says."""
+        if (signature := self._signature) is None:
+            named = {**{str(number): value for number, value in enumerate(args)}, **kwargs}
+            return {name: (value, None) for name, value in named.items()}
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            self.function(*args, **kwargs)
+            raise
+        bound.apply_defaults()
+        return self._named(bound, signature)
+
+    def _named(self, bound: BoundArguments, signature: Signature) -> dict[str, tuple[object, object]]:
+        found: dict[str, tuple[object, object]] = {}
+        for position, (name, parameter) in enumerate(signature.parameters.items()):
+            value, hint = bound.arguments[name], self.hints.get(name)
+            if parameter.kind is parameter.VAR_KEYWORD:
+                # A positional-only parameter leaves its name to a keyword.
+                found.update({(f"{name}.{key}" if key in found else key): (item, hint) for key, item in value.items()})
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                found[name] = (list(value), list[hint])  # type: ignore[valid-type]
+            elif position or name not in ("self", "cls"):
+                found[name] = (value, hint)
+        return found
+
+    @cached_property
+    def _signature(self) -> Signature | None:
+        try:
+            if sys.version_info >= (3, 14):  # where looking at an annotation evaluates it
+                from annotationlib import Format
+
+                return inspect.signature(self.function, annotation_format=Format.FORWARDREF)
+            return inspect.signature(self.function)
+        except (ValueError, TypeError):  # some that are written in C have none
+            return None
+
+
+def _function(step: _Step) -> Callable[..., Any]:
+    @functools.wraps(step.function)
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        call = step.call(args, kwargs)
+        with call.run as run:
+            record_inputs(run, call.inputs)
+            result = step.function(*args, **kwargs)
+            record_result(run, result, step.returns)
+        return result
+
+    return recorded
+
+
+def _coroutine(step: _Step) -> Callable[..., Any]:
+    @functools.wraps(step.function)
+    async def recorded(*args: Any, **kwargs: Any) -> Any:
+        call = step.call(args, kwargs)
+        with call.run as run:
+            record_inputs(run, call.inputs)
+            result = await step.function(*args, **kwargs)
+            record_result(run, result, step.returns)
+        return result
+
+    return recorded
+
+
+def _generator(step: _Step) -> Callable[..., Any]:
+    @functools.wraps(step.function)
+    def recorded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        call = step.call(args, kwargs)
+        with call.run as run:
+            record_inputs(run, call.inputs)
+            nesting.leave(run)  # whoever iterates is not in it
+            generator = step.function(*args, **kwargs)
+            resume: Callable[[], Any] = partial(next, generator)
+            while True:
+                with nesting.inside(run):
+                    try:
+                        item = resume()
+                    except StopIteration as end:
+                        record_result(run, end.value, step.returns)
+                        return end.value
+                    record_yielded(run, item, step.yields)
+                try:
+                    resume = partial(generator.send, (yield item))
+                except GeneratorExit:
+                    with nesting.inside(run):
+                        generator.close()
+                    return _closed_early(run)
+                except BaseException as exc:
+                    resume = partial(generator.throw, exc)
+
+    return recorded
+
+
+def _async_generator(step: _Step) -> Callable[..., Any]:
+    @functools.wraps(step.function)
+    async def recorded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        call = step.call(args, kwargs)
+        with call.run as run:
+            record_inputs(run, call.inputs)
+            nesting.leave(run)
+            generator = step.function(*args, **kwargs)
+            resume: Callable[[], Any] = generator.__anext__
+            while True:
+                with nesting.inside(run):
+                    try:
+                        item = await resume()
+                    except StopAsyncIteration:
+                        return
+                    record_yielded(run, item, step.yields)
+                try:
+                    resume = partial(generator.asend, (yield item))
+                except GeneratorExit:
+                    with nesting.inside(run):
+                        await generator.aclose()
+                    _closed_early(run)
+                    return
+                except BaseException as exc:
+                    resume = partial(generator.athrow, exc)
+
+    return recorded
+
+
+def _closed_early(run: Run) -> None:
+    """Who iterated had enough, which is no failure."""
+    run.set(closed_early=True)
