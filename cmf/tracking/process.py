@@ -1,0 +1,127 @@
+"""Another program as a child: it has our terminal and files, gets the signals that we get, and ends as it wants."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NamedTuple
+
+from cmf.core.errors import CmfError
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_PASSED_ON = (*STOPPING, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class ProgramFailed(CmfError):
+    """A program ended with an exit code that says so, by a signal, or without what it was to write."""
+
+
+class ProgramStopped(BaseException):
+    """A program was asked to stop, and did: no failure of its own."""
+
+
+class NotStarted(CmfError):
+    """A program that could not be started; `exit_code` is what a shell says then."""
+
+    def __init__(self, program: str, problem: OSError) -> None:
+        super().__init__(f"{program}: {problem.strerror or problem}")
+        self.exit_code = 127 if isinstance(problem, FileNotFoundError) else 126
+
+
+class Ended(NamedTuple):
+    """How a program ended: the exit code as a shell has it (128 and the signal), and the error it is, if any."""
+
+    exit_code: int
+    error: ProgramFailed | ProgramStopped | None
+
+
+class Child:
+    """A program that is started once, while the signals of this process are passed on to it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting = False
+        self._received: list[int] = []
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """In the body, a signal to this process goes to the child; while there is none, one to stop ends the body.
+
+        Raises:
+            ProgramStopped: such a signal came.
+        """
+        # One that is ignored (nohup) stays so, for the child too.
+        handled = {number: old for number in _PASSED_ON if (old := signal.getsignal(number)) is not signal.SIG_IGN}
+        for number in handled:
+            signal.signal(number, self._take)
+        try:
+            yield
+        finally:
+            for number, old in handled.items():
+                signal.signal(number, old)
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> Ended:
+        """Start the program and wait for its end.
+
+        Raises:
+            NotStarted: it cannot be started.
+        """
+        self._starting = True
+        try:
+            # Files that the caller's shell opened for the program are to be open there too.
+            self._process = subprocess.Popen(list(command), env=dict(environment), close_fds=False)
+        except (OSError, ValueError) as exc:
+            raise NotStarted(command[0], exc if isinstance(exc, OSError) else OSError(22, str(exc))) from exc
+        finally:
+            self._starting = False
+        for number in self._received:
+            self._process.send_signal(number)
+        code = self._process.wait()
+        self._process = None
+        return _ended(code, bool(self._received))
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._process is None and not self._starting:
+            if number in STOPPING:
+                raise ProgramStopped(f"by {signal.Signals(number).name}")
+            return
+        self._received.append(number)
+        if self._process is not None and not _came_from_terminal(number):
+            self._process.send_signal(number)
+
+
+def _ended(code: int, received: bool) -> Ended:
+    if code < 0:
+        name, stopped = _signal_name(-code), -code in STOPPING
+        return Ended(128 - code, ProgramStopped(f"by {name}") if stopped else ProgramFailed(f"killed by {name}"))
+    stopped = code - 128 in STOPPING or received
+    if code and stopped:
+        return Ended(code, ProgramStopped(f"exit code {code} after a signal"))
+    return Ended(code, ProgramFailed(f"exit code {code}") if code else None)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _came_from_terminal(number: int) -> bool:
+    """Whether Ctrl-C or Ctrl-\\ was pressed: then the terminal has told the child too."""
+    if number not in (signal.SIGINT, signal.SIGQUIT):
+        return False
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
