@@ -8,35 +8,25 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NamedTuple
-
-from cmf.core.errors import CmfError
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PASSED_ON = (*STOPPING, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class ProgramFailed(CmfError):
-    """A program ended with an exit code that says so, by a signal, or without what it was to write."""
+class ProgramFailed(Exception):
+    """A program could not be started, or did not do what it was to do. `exit_code` is what a shell would say."""
+
+    def __init__(self, problem: str, exit_code: int) -> None:
+        super().__init__(problem)
+        self.exit_code = exit_code
 
 
 class ProgramStopped(BaseException):
-    """A program was asked to stop, and did: no failure of its own."""
+    """A program, or the recording of it, was asked by a signal to stop, and did: no failure of its own."""
 
-
-class NotStarted(CmfError):
-    """A program that could not be started; `exit_code` is what a shell says then."""
-
-    def __init__(self, program: str, problem: OSError) -> None:
-        super().__init__(f"{program}: {problem.strerror or problem}")
-        self.exit_code = 127 if isinstance(problem, FileNotFoundError) else 126
-
-
-class Ended(NamedTuple):
-    """How a program ended: the exit code as a shell has it (128 and the signal), and the error it is, if any."""
-
-    exit_code: int
-    error: ProgramFailed | ProgramStopped | None
+    def __init__(self, problem: str, exit_code: int) -> None:
+        super().__init__(problem)
+        self.exit_code = exit_code
 
 
 class Child:
@@ -64,18 +54,21 @@ class Child:
             for number, old in handled.items():
                 signal.signal(number, old)
 
-    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> Ended:
-        """Start the program and wait for its end.
+    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> ProgramFailed | ProgramStopped | None:
+        """Start the program and wait for its end; → what was wrong with that, if anything.
 
         Raises:
-            NotStarted: it cannot be started.
+            ProgramFailed: it cannot be started.
         """
         self._starting = True
         try:
             # Files that the caller's shell opened for the program are to be open there too.
             self._process = subprocess.Popen(list(command), env=dict(environment), close_fds=False)
-        except (OSError, ValueError) as exc:
-            raise NotStarted(command[0], exc if isinstance(exc, OSError) else OSError(22, str(exc))) from exc
+        except OSError as exc:
+            code = 127 if isinstance(exc, FileNotFoundError) else 126
+            raise ProgramFailed(f"{command[0]}: {exc.strerror or exc}", code) from exc
+        except ValueError as exc:  # a NUL in an argument
+            raise ProgramFailed(f"{command[0]}: {exc}", 126) from exc
         finally:
             self._starting = False
         for number in self._received:
@@ -87,21 +80,23 @@ class Child:
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self._process is None and not self._starting:
             if number in STOPPING:
-                raise ProgramStopped(f"by {signal.Signals(number).name}")
+                raise ProgramStopped(f"by {_signal_name(number)}", 128 + number)
             return
         self._received.append(number)
         if self._process is not None and not _came_from_terminal(number):
             self._process.send_signal(number)
 
 
-def _ended(code: int, received: bool) -> Ended:
+def _ended(code: int, received: bool) -> ProgramFailed | ProgramStopped | None:
     if code < 0:
-        name, stopped = _signal_name(-code), -code in STOPPING
-        return Ended(128 - code, ProgramStopped(f"by {name}") if stopped else ProgramFailed(f"killed by {name}"))
-    stopped = code - 128 in STOPPING or received
-    if code and stopped:
-        return Ended(code, ProgramStopped(f"exit code {code} after a signal"))
-    return Ended(code, ProgramFailed(f"exit code {code}") if code else None)
+        name = _signal_name(-code)
+        stopped = -code in STOPPING
+        return ProgramStopped(f"by {name}", 128 - code) if stopped else ProgramFailed(f"killed by {name}", 128 - code)
+    if code == 0:
+        return None
+    if received or code - 128 in STOPPING:
+        return ProgramStopped(f"exit code {code} after a signal", code)
+    return ProgramFailed(f"exit code {code}", code)
 
 
 def _signal_name(number: int) -> str:

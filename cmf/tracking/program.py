@@ -18,7 +18,7 @@ from cmf.recording import Run, open_repository, run
 from cmf.tracking import nesting
 from cmf.tracking.names import pipeline_name, script_of, stage_of_command
 from cmf.tracking.observed import Observation, Observed, condensed
-from cmf.tracking.process import Child, Ended, NotStarted, ProgramFailed, ProgramStopped
+from cmf.tracking.process import Child, ProgramFailed, ProgramStopped
 from cmf.tracking.value_files import read_values
 
 CODE = ("*.py", "*.pyc", "*.pyi", "*.pyx", "*.so", "*.pyd", "*.dylib", "*.pth", "*.ipynb")
@@ -56,7 +56,7 @@ class Program:
 
 
 class Outcome(NamedTuple):
-    """How it went: the exit code to pass on, what is to be told of it, and notes beside."""
+    """How it went: the exit code to pass on, what was wrong, and notes beside."""
 
     exit_code: int
     problem: str | None
@@ -82,11 +82,9 @@ def record_program(program: Program) -> Outcome:
         with session.child.signals(), recorded:
             session.run()
     except ProgramStopped as exc:
-        return Outcome(session.exit_code or 130, None if session.exit_code else f"stopped {exc}", session.notes)
-    except NotStarted as exc:
-        return Outcome(exc.exit_code, str(exc), session.notes)
+        return Outcome(exc.exit_code, f"stopped {exc}", session.notes)
     except ProgramFailed as exc:
-        return Outcome(session.exit_code or 1, None if session.exit_code else str(exc), session.notes)
+        return Outcome(exc.exit_code, str(exc), session.notes)
     return Outcome(0, None, session.notes)
 
 
@@ -96,7 +94,6 @@ class _Session:
     def __init__(self, program: Program, recorded: Run, root: Path) -> None:
         self.program = program
         self.child = Child()
-        self.exit_code = 0
         self.notes: list[str] = []
         self._run = recorded
         self._root = root
@@ -115,18 +112,19 @@ class _Session:
             environment = {**os.environ, nesting.PART_OF: self._run.key, "CMF_PIPELINE": self._run.pipeline}
             if observation:
                 environment = observation.environment(environment)
-            ended = self.child.run(self.program.command, environment)
-            self.exit_code = ended.exit_code
-            self._record(before, observation.seen() if observation else None, ended)
+            error = self.child.run(self.program.command, environment)
+            self._record(before, observation.seen() if observation else None, error)
 
-    def _record(self, before: Mapping[str, object], observed: Observed | None, ended: Ended) -> None:
+    def _record(
+        self, before: Mapping[str, object], observed: Observed | None, error: ProgramFailed | ProgramStopped | None
+    ) -> None:
         problems = list(self._outputs(before))
         if observed is not None:
             self._guesses(observed)
-        if ended.error is not None:
-            raise ended.error
+        if error is not None:
+            raise error
         if problems:
-            raise ProgramFailed("; ".join(problems))
+            raise ProgramFailed("; ".join(problems), 1)
 
     def _outputs(self, before: Mapping[str, object]) -> Iterator[str]:
         """Record what was written; → what is wrong with it."""
