@@ -33,15 +33,15 @@ class Found(NamedTuple):
     declared: bool = True
 
     @property
-    def input_type(self) -> str | None:
-        """The type to state of an input. That it is a dataset is no news: of a known model it would even be wrong."""
-        told = self.type.artifact_type if self.type else None
-        return None if told == ArtifactType.DATASET else told
+    def input_types(self) -> tuple[str, ...] | None:
+        """The types to state of an input. That it is a dataset is no news: of a known model it would even be wrong."""
+        told = self.output_types
+        return None if told == (ArtifactType.DATASET,) else told
 
     @property
-    def output_type(self) -> str:
-        """The type to state of an output."""
-        return self.type.artifact_type if self.type else ArtifactType.DATASET
+    def output_types(self) -> tuple[str, ...]:
+        """The types to state of an output."""
+        return (self.type.artifact_type if self.type else ArtifactType.DATASET,)
 
     @property
     def is_there(self) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 from cmf.core.errors import FileProblem
 from cmf.core.identity import file_key
-from cmf.versioning.dvc import content
+from cmf.versioning.content import read_file
 
 FOLDER = Path(__file__).parent / "observer"
 """What a Python that is to be observed finds first on its path."""
@@ -107,7 +107,7 @@ class _Told:
             elif state_of(path) == state:
                 inputs[path.removeprefix(base)] = None
             elif state_of(moved := self._moved.get(path, path)) == state:
-                inputs[path.removeprefix(base)] = content(Path(moved)).key
+                inputs[path.removeprefix(base)] = file_key(read_file(Path(moved), sha256=False)[0].md5)
             else:
                 unknown.append(path.removeprefix(base))
         outputs = [

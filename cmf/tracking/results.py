@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cmf.core.errors import InvalidValue
-from cmf.core.identity import use_key
 from cmf.core.model import ArtifactType, UseKind
-from cmf.core.operations import SetProperty
 from cmf.core.values import to_json
 from cmf.tracking.found import Found, files_in, members
 from cmf.tracking.parameters import described, name_of
@@ -62,22 +60,16 @@ def _joined(label: str, name: str) -> str:
 
 def _record(run: Run, direction: UseKind, files: Iterable[Found]) -> None:
     known: set[tuple[str, str | None]] = set()
-    labels: list[SetProperty] = []
     for file in files:
         if (file.path, file.version) in known:
             continue
         known.add((file.path, file.version))
-        given = {"version": file.version, **file.properties}
-        if direction == "input":
-            made = run.input(file.path, type=file.input_type, **given)  # type: ignore[arg-type]
+        types = file.input_types if direction == "input" else file.output_types
+        label = {_LABELS[direction]: name_of(file.label)} if file.label else None
+        if file.version is None:
+            run.recorder.use(direction, file.path, types, file.properties, use_properties=label)
         else:
-            made = run.output(file.path, type=file.output_type, **given)  # type: ignore[arg-type]
-        if file.label:
-            path = run.path_of(file.path) if file.version is None else file.path
-            key = use_key(run.key, made.key, direction, path)
-            labels.append(SetProperty(key=key, name=_LABELS[direction], value=name_of(file.label)))
-    if labels:
-        run.state(labels)
+            run.recorder.refer(direction, file.path, file.version, types, file.properties, use_properties=label)
 
 
 _LABELS = {"input": "argument", "output": "result"}

@@ -192,7 +192,7 @@ def test_a_signal_to_cmf_reaches_the_program_and_the_run_is_aborted(
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert said.endswith(f"cmf: stopped by {number.name}\n".encode())
+    assert said.endswith(f"cmf: the program was stopped: by {number.name}\n".encode())
     assert recorded.only().status == "aborted"
     assert recorded.paths(recorded.only(), "output") == {"out"}
 
