@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from cmf.core.errors import FileProblem, InvalidValue
+from cmf.core.errors import FileProblem, InvalidValue, SettingsProblem
 from cmf.core.model import ArtifactType, UseKind
 from cmf.recorder import Recorder
 from cmf.tracking.observed import Observation, condensed
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 CODE = ("*.py", "*.pyc", "*.pyi", "*.pyx", "*.so", "*.pyd", "*.dylib", "*.pth", "*.ipynb")
 """What is read as code, not as an input."""
 
-BOOKKEEPING = ("*.dvc", "dvc.lock", "dvc.yaml", ".dvcignore", ".gitignore", ".gitattributes", ".gitmodules")
-"""What stands for data or says what it is; a program that records by itself writes such files."""
+NO_DATA = (".*", "*.dvc", "dvc.lock", "dvc.yaml")
+"""What is hidden (settings, caches, secrets), and what stands for data: a program that records writes such files."""
 
 GUESSED = {"guessed": True}
 """The property of a use that nobody said, but that was seen."""
@@ -99,7 +99,7 @@ class Guessing:
         self._include = _patterns(include)
         self._exclude = _patterns(exclude)
         self._code = _patterns(CODE)
-        self._bookkeeping = _patterns(BOOKKEEPING)
+        self._no_data = _patterns(NO_DATA)
         self._observation = Observation(root)
 
     def __enter__(self) -> Self:
@@ -147,7 +147,7 @@ class Guessing:
                     recorder.use(direction, self._root / path, types, use_properties=GUESSED)
                 else:
                     recorder.refer(direction, path, version, types, use_properties=GUESSED)
-            except (FileProblem, InvalidValue) as exc:
+            except (FileProblem, InvalidValue, SettingsProblem) as exc:
                 problems.append(f"not recorded: {exc}")
         return problems
 
@@ -162,7 +162,7 @@ class Guessing:
         return self._is_data(path)
 
     def _is_data(self, path: str) -> bool:
-        return not (self._exclude.match_file(path) or self._bookkeeping.match_file(path))
+        return not (self._exclude.match_file(path) or self._no_data.match_file(path))
 
 
 def _patterns(lines: Iterable[str]) -> GitIgnoreSpec:

@@ -58,10 +58,11 @@ class Observation:
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """The environment in which a program and all its children tell what they use."""
-        if ":" in str(self._log):
-            raise FileProblem(self._folder, "is no folder for --auto, having a colon in its path; set TMPDIR")
+        order = [str(self._log), str(self._root), _other_path(self._root, given.get("PWD", ""))]
+        if any("\n" in path for path in order):
+            raise FileProblem(self._root, "--auto cannot work where a path has a line break in it")
         path = os.pathsep.join(filter(None, [str(FOLDER), given.get("PYTHONPATH", "")]))
-        return {**given, "PYTHONPATH": path, "CMF_OBSERVE": f"{self._log}:{self._root}"}
+        return {**given, "PYTHONPATH": path, "CMF_OBSERVE": "\n".join(order)}
 
     def seen(self) -> Observed:
         """What was told until now, in paths relative to the root."""
@@ -155,6 +156,15 @@ def condensed(paths: list[str], root: Path, *, whole: bool) -> list[str]:
             for path in inside:
                 del listed[path]
             listed[folder] = None
+
+
+def _other_path(root: Path, shell: str) -> str:
+    """The root by the path on which the shell came here, where links lead another way than the real one."""
+    here = Path.cwd()
+    if not shell or Path(shell) == here or not here.is_relative_to(root) or Path(shell).resolve() != here:
+        return ""
+    above = Path(shell, *[os.pardir] * len(here.relative_to(root).parts))
+    return os.path.normpath(above) if above.resolve() == root else ""
 
 
 def _holds_only(folder: Path, inside: list[str]) -> bool:

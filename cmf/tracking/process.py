@@ -48,6 +48,7 @@ class Child:
         handled = {number: old for number in _PASSED_ON if (old := signal.getsignal(number)) is not signal.SIG_IGN}
         for number in handled:
             signal.signal(number, self._take)
+        handled[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, nobody tells how it ended
         try:
             yield
         finally:

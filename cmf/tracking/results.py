@@ -65,11 +65,12 @@ def _record(run: Run, direction: UseKind, files: Iterable[Found]) -> None:
             continue
         known.add((file.path, file.version))
         types = file.input_types if direction == "input" else file.output_types
+        told = described(file.properties)
         label = {_LABELS[direction]: name_of(file.label)} if file.label else None
         if file.version is None:
-            run.recorder.use(direction, file.path, types, file.properties, use_properties=label)
+            run.recorder.use(direction, file.path, types, told, use_properties=label)
         else:
-            run.recorder.refer(direction, file.path, file.version, types, file.properties, use_properties=label)
+            run.recorder.refer(direction, file.path, file.version, types, told, use_properties=label)
 
 
 _LABELS = {"input": "argument", "output": "result"}

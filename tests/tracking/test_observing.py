@@ -78,8 +78,9 @@ def test_what_is_read_is_an_input_and_what_is_written_an_output(watch: Watch, re
         except FileNotFoundError: pass
         with open("work.tmp", "w") as f: f.write("x")
         os.mkdir("half"); open("half/a", "w").write("x"); os.rename("half", "whole")
-        for folder in (".git", ".dvc", "__pycache__", "lib/site-packages"):
+        for folder in (".git", ".dvc", ".cache", "__pycache__", "lib/site-packages"):
             os.makedirs(folder, exist_ok=True); open(folder + "/x", "w").write("x")
+        for name in (".env", "model.bin.dvc", "dvc.lock"): open(name, "w").write("x")
         open("/dev/null", "w").write("x")
         open(sys.argv[0]).read()
         print(sys.path[0] == os.getcwd(), not [p for p in sys.path if "observer" in p])
@@ -261,6 +262,25 @@ def test_what_cannot_be_seen_is_told(watch: Watch, recorded: Recorded, clone: Pa
     assert "cmf: note: --auto saw nothing" in done.stderr
     done = watch("import os; open('in.csv').read(); os.system('echo changed > in.csv')")
     assert "changed by something that cannot be observed, so not recorded as inputs: in.csv" in done.stderr
+
+
+def test_a_repository_behind_a_link_is_seen_by_both_of_its_paths(
+    recorded: Recorded, watch: Watch, clone: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(clone)
+    (clone / "sub").mkdir()
+    program = f"open({str(link / 'in.csv')!r}).read(); open({str(clone / 'out')!r}, 'w').write('x'); open('here', 'w')"
+    command = [*CMF, "run", "--auto", "--", sys.executable, "-c", program]
+    environment = os.environ | {"PWD": str(link / "sub")}
+    subprocess.run(command, cwd=link / "sub", env=environment, check=True, timeout=120)
+    assert used(recorded) == ({"in.csv"}, {"out", "sub/here"})
+
+
+def test_a_pattern_that_means_nothing_is_refused_before_the_program_starts(clone: Path, watch: Watch) -> None:
+    done = watch("open('started', 'w')", "--exclude", "a[", "--include", "!", code=1)
+    assert "patterns are those of a .gitignore file" in done.stderr
+    assert not (clone / "started").exists()
 
 
 def test_names_of_every_kind(watch: Watch, recorded: Recorded, clone: Path) -> None:

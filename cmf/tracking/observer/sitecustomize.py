@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ORDER = "CMF_OBSERVE"
-"""The variable that holds the log, and behind a colon the repository's root."""
+"""The variable that holds, a line each, the log, the repository's root, and another path to that, perhaps empty."""
 
 _SKIPPED = ("/.git/", "/.dvc/", "/.cmf/", "/__pycache__/", "/site-packages/", "/dist-packages/")
 _MAY_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -35,11 +35,12 @@ _NO_CONTENT = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
 class Observer:
     """Looks at the events of this process; a forked child goes on where its parent was."""
 
-    def __init__(self, log: str, root: str) -> None:
+    def __init__(self, log: str, root: str, alias: str) -> None:
         from _thread import _local
 
         self._log = log
         self._root = root.rstrip("/") + "/"
+        self._alias = alias and alias.rstrip("/") + "/"
         self._seen: set[tuple[str, str]] = set()
         self._here = _local()
         self._complained = False
@@ -146,6 +147,8 @@ class Observer:
             text = below + "/" + text
         if "//" in text or "/." in text:
             text = os.path.normpath(text)
+        if self._alias and text.startswith(self._alias):
+            text = self._root + text[len(self._alias) :]
         if not text.startswith(self._root) or text.startswith(self._environments):
             return None
         for part in _SKIPPED:
@@ -182,7 +185,8 @@ def _state(path: str) -> str:
 def _md5(path: str) -> str:
     import hashlib
 
-    digest = hashlib.new("md5")  # noqa: S324 (the identity of content, as DVC has it)
+    # The identity of content, as DVC has it; Python 3.8 knows no such keyword.
+    digest = hashlib.new("md5", **({"usedforsecurity": False} if sys.version_info >= (3, 9) else {}))  # type: ignore[arg-type]  # noqa: S324
     with open(path, "rb") as file:  # noqa: PTH123
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
@@ -190,10 +194,10 @@ def _md5(path: str) -> str:
 
 
 def _start() -> None:
-    log, separator, root = os.environ.get(_ORDER, "").partition(":")
-    if separator and hasattr(sys, "addaudithook") and os.path.exists(log):  # noqa: PTH110
+    order = os.environ.get(_ORDER, "").split("\n")
+    if len(order) == 3 and hasattr(sys, "addaudithook") and os.path.exists(order[0]):  # noqa: PTH110
         try:
-            Observer(log, root).start()
+            Observer(*order).start()
         except Exception as exc:
             sys.stderr.write(f"cmf: note: this Python is not observed: {exc}\n")
 
