@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cmf.core.errors import FileProblem
 from cmf.core.model import ArtifactType
-from cmf.places import root_of
+from cmf.places import FOLDER, root_of
 from cmf.tracking.hints import file_class, hints_of, of_items, of_members
 from cmf.tracking.typed import File, Metrics
 
@@ -48,10 +49,8 @@ class Found(NamedTuple):
         """Whether there is content to record: a readable file, or a folder that does not hold the clone itself."""
         path = Path(self.path)
         try:
-            if not os.access(path, os.R_OK):
-                return False
-            return path.is_file() or (path.is_dir() and not root_of(path).is_relative_to(path.resolve()))
-        except (OSError, ValueError):
+            return os.access(path, os.R_OK) and (path.is_file() or (path.is_dir() and not _holds_clone(path)))
+        except (OSError, ValueError, FileProblem):
             return False
 
 
@@ -96,6 +95,10 @@ def _members(value: object, hint: object) -> list[tuple[str, Any, object]]:
         pairs = zip(value, of_members(hint, len(value)), strict=True)
         return [(str(number), item, told) for number, (item, told) in enumerate(pairs)]
     return []
+
+
+def _holds_clone(folder: Path) -> bool:
+    return (folder / FOLDER).exists() or root_of(Path.cwd()).is_relative_to(folder.resolve())
 
 
 def _file(value: str | os.PathLike[Any], hint: object, label: str) -> Found | None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from cmf.core.errors import FileProblem, InvalidValue, SettingsProblem
-from cmf.core.model import ArtifactType, UseKind
+from cmf.core.model import UseKind
 from cmf.recorder import Recorder
 from cmf.tracking.observed import Observation, condensed
 
@@ -128,7 +128,7 @@ class Guessing:
             *self._put(recorder, "output", dict.fromkeys(outputs)),
         ]
         if not seen.pythons:
-            notes.append("--auto saw nothing: no Python of the program could be observed (-I, -S or -E hide it)")
+            notes.append("--auto saw nothing: no Python could be observed (older than 3.8, or run with -I, -S or -E)")
         if unknown := [path for path in seen.unknown if self._is_input(path)]:
             more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
             notes.append(
@@ -139,14 +139,13 @@ class Guessing:
 
     def _put(self, recorder: Recorder, direction: UseKind, files: Mapping[str, str | None]) -> list[str]:
         """Record files, with their version where that is not what is there now; → what could not be recorded."""
-        types = (ArtifactType.DATASET,) if direction == "output" else None
         problems = []
         for path, version in files.items():
             try:
                 if version is None:
-                    recorder.use(direction, self._root / path, types, use_properties=GUESSED)
+                    recorder.use(direction, self._root / path, use_properties=GUESSED)
                 else:
-                    recorder.refer(direction, path, version, types, use_properties=GUESSED)
+                    recorder.refer(direction, path, version, use_properties=GUESSED)
             except (FileProblem, InvalidValue, SettingsProblem) as exc:
                 problems.append(f"not recorded: {exc}")
         return problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cmf.core.errors import InvalidValue
+from cmf.core.errors import FileProblem, InvalidValue
 from cmf.core.model import ArtifactType, UseKind
 from cmf.core.values import to_json
 from cmf.tracking.found import Found, files_in, members
@@ -13,6 +13,7 @@ from cmf.tracking.parameters import described, name_of
 from cmf.tracking.typed import Metrics
 
 if TYPE_CHECKING:
+    from cmf.recorder import Recorder
     from cmf.recording import Run
 
 _DEEPEST = 8
@@ -60,17 +61,29 @@ def _joined(label: str, name: str) -> str:
 
 def _record(run: Run, direction: UseKind, files: Iterable[Found]) -> None:
     known: set[tuple[str, str | None]] = set()
+    problems: dict[str, str] = {}
     for file in files:
         if (file.path, file.version) in known:
             continue
         known.add((file.path, file.version))
-        types = file.input_types if direction == "input" else file.output_types
-        told = described(file.properties)
-        label = {_LABELS[direction]: name_of(file.label)} if file.label else None
-        if file.version is None:
-            run.recorder.use(direction, file.path, types, told, use_properties=label)
-        else:
-            run.recorder.refer(direction, file.path, file.version, types, told, use_properties=label)
+        try:
+            _use(run.recorder, direction, file)
+        except (FileProblem, InvalidValue) as exc:
+            if file.declared:
+                raise
+            problems[name_of(file.label)] = str(exc)
+    if problems:
+        run.set(**{f"unrecorded_{direction}s": problems})
+
+
+def _use(recorder: Recorder, direction: UseKind, file: Found) -> None:
+    types = file.input_types if direction == "input" else file.output_types
+    properties = described(file.properties)
+    label = {_LABELS[direction]: name_of(file.label)} if file.label else None
+    if file.version is None:
+        recorder.use(direction, file.path, types, properties, use_properties=label)
+    else:
+        recorder.refer(direction, file.path, file.version, types, properties, use_properties=label)
 
 
 _LABELS = {"input": "argument", "output": "result"}
@@ -88,6 +101,6 @@ def _is_number(value: object) -> bool:
         return False
     try:
         shown = to_json(value)
-    except InvalidValue:
+    except Exception:  # a value of the user's may do anything when it is looked at
         return False
     return isinstance(shown, int | float | dict) and (not isinstance(shown, dict) or "$number" in shown)

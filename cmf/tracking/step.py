@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, overload
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, overload
 from cmf.core.errors import InvalidValue
 from cmf.core.values import check_name
 from cmf.recording import Run, open_repository, run
-from cmf.tracking import nesting
 from cmf.tracking.found import Found, files_in, is_nothing_but_files
 from cmf.tracking.hints import hints_of, of_items
+from cmf.tracking.iterating import recorded_async_generator, recorded_generator
 from cmf.tracking.names import pipeline_name, stage_of
 from cmf.tracking.parameters import described
-from cmf.tracking.results import record_inputs, record_result, record_yielded
+from cmf.tracking.results import record_inputs, record_result
 
 if TYPE_CHECKING:
     from inspect import BoundArguments, Signature
@@ -82,24 +82,24 @@ def _decorated(
     for name, what in ((pipeline, "pipeline's name"), (stage, "stage's name"), (type_, "type")):
         if name is not None:
             check_name(name, f"the {what}")
-    made = _Step(function, pipeline, stage or stage_of(function), type_, root)
+    made = Step(function, pipeline, stage or stage_of(function), type_, root)
     if inspect.isasyncgenfunction(function):
-        return _async_generator(made)
+        return recorded_async_generator(made)
     if inspect.iscoroutinefunction(function):
         return _coroutine(made)
     if inspect.isgeneratorfunction(function):
-        return _generator(made)
+        return recorded_generator(made)
     return _function(made)
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     """One call: its run, not yet started, and the files among its arguments."""
 
     run: Run
     inputs: list[Found]
 
 
-class _Step:
+class Step:
     """A function that is a stage."""
 
     def __init__(
@@ -134,7 +134,7 @@ class _Step:
         """What a generator says of what it hands out."""
         return of_items(self.hints.get("return"))
 
-    def call(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> _Call:
+    def call(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Call:
         """What a call records at its start.
 
         Raises:
@@ -150,7 +150,7 @@ class _Step:
         rest = {name: value for name, (value, hint) in arguments.items() if not is_nothing_but_files(value, hint)}
         pipeline = self._pipeline or pipeline_name(open_repository(Path(self._root or ".")))
         made = run(pipeline, self._stage, params=described(rest), type=self._type, root=self._root)
-        return _Call(made, inputs)
+        return Call(made, inputs)
 
     def _arguments(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, tuple[object, object]]:
         """Each argument's value, and what its annotation says."""
@@ -190,7 +190,7 @@ class _Step:
             return None
 
 
-def _function(step: _Step) -> Callable[..., Any]:
+def _function(step: Step) -> Callable[..., Any]:
     @functools.wraps(step.function)
     def recorded(*args: Any, **kwargs: Any) -> Any:
         call = step.call(args, kwargs)
@@ -203,7 +203,7 @@ def _function(step: _Step) -> Callable[..., Any]:
     return recorded
 
 
-def _coroutine(step: _Step) -> Callable[..., Any]:
+def _coroutine(step: Step) -> Callable[..., Any]:
     @functools.wraps(step.function)
     async def recorded(*args: Any, **kwargs: Any) -> Any:
         call = step.call(args, kwargs)
@@ -214,66 +214,3 @@ def _coroutine(step: _Step) -> Callable[..., Any]:
         return result
 
     return recorded
-
-
-def _generator(step: _Step) -> Callable[..., Any]:
-    @functools.wraps(step.function)
-    def recorded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        call = step.call(args, kwargs)
-        with call.run as run:
-            record_inputs(run, call.inputs)
-            nesting.leave(run)  # whoever iterates is not in it
-            generator = step.function(*args, **kwargs)
-            resume: Callable[[], Any] = partial(next, generator)
-            while True:
-                with nesting.inside(run):
-                    try:
-                        item = resume()
-                    except StopIteration as end:
-                        record_result(run, end.value, step.returns)
-                        return end.value
-                    record_yielded(run, item, step.yields)
-                try:
-                    resume = partial(generator.send, (yield item))
-                except GeneratorExit:
-                    with nesting.inside(run):
-                        generator.close()
-                    return _closed_early(run)
-                except BaseException as exc:
-                    resume = partial(generator.throw, exc)
-
-    return recorded
-
-
-def _async_generator(step: _Step) -> Callable[..., Any]:
-    @functools.wraps(step.function)
-    async def recorded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        call = step.call(args, kwargs)
-        with call.run as run:
-            record_inputs(run, call.inputs)
-            nesting.leave(run)
-            generator = step.function(*args, **kwargs)
-            resume: Callable[[], Any] = generator.__anext__
-            while True:
-                with nesting.inside(run):
-                    try:
-                        item = await resume()
-                    except StopAsyncIteration:
-                        return
-                    record_yielded(run, item, step.yields)
-                try:
-                    resume = partial(generator.asend, (yield item))
-                except GeneratorExit:
-                    with nesting.inside(run):
-                        await generator.aclose()
-                    _closed_early(run)
-                    return
-                except BaseException as exc:
-                    resume = partial(generator.athrow, exc)
-
-    return recorded
-
-
-def _closed_early(run: Run) -> None:
-    """Who iterated had enough, which is no failure."""
-    run.set(closed_early=True)

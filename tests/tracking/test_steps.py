@@ -7,6 +7,9 @@ import asyncio
 import contextlib
 import inspect
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -238,6 +241,24 @@ def test_a_result_is_outputs_and_metrics(
     assert files == outputs
 
 
+def test_a_bare_path_is_never_an_error(recorded: Recorded, clone: Path, tmp_path: Path) -> None:
+    @cmf.step
+    def work(*paths: Path) -> list[Path]:
+        return list(paths)
+
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "a").write_text("a")
+    (scratch := tmp_path / "scratch").mkdir()
+    os.mkfifo(scratch / "pipe")
+    paths = [outside, scratch, clone, clone.parent, Path("/dev/null"), Path("a\0b"), Path("x" * 5000)]
+    assert work(*paths) == paths
+    execution = recorded.only()
+    assert recorded.paths(execution, "input") == recorded.paths(execution, "output") == {str(outside)}
+    assert set(execution.properties["unrecorded_inputs"]) == {"paths.1"}  # type: ignore[arg-type]
+    assert set(execution.properties["unrecorded_outputs"]) == {"1"}  # type: ignore[arg-type]
+    assert execution.parameters["paths"][2:5] == [str(clone), str(clone.parent), "/dev/null"]  # type: ignore[index]
+
+
 def test_what_a_step_says_it_read_or_made_must_be_there(recorded: Recorded) -> None:
     @cmf.step
     def absent() -> cmf.Model:
@@ -347,6 +368,30 @@ def test_a_generator_is_driven_as_the_one_behind_it(recorded: Recorded) -> None:
     with pytest.raises(OSError, match="full"):
         failing.throw(OSError("full"))
     assert recorded.executions()[1].error == "OSError: full"
+
+
+LEFT_OPEN = """
+import cmf
+
+@cmf.step
+def count(fails):
+    try:
+        yield 1
+        yield 2
+    finally:
+        if fails: raise ValueError("on the way out")
+
+left = [count(fails) for fails in (False, True)]
+for one in left: next(one)
+"""
+
+
+def test_the_run_of_a_generator_ends_with_the_process_at_the_latest(recorded: Recorded, clone: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LEFT_OPEN], cwd=clone, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    by_fails = {e.parameters["fails"]: e for e in recorded.executions()}
+    assert (by_fails[False].status, by_fails[False].properties) == ("complete", {"closed_early": True})
+    assert (by_fails[True].status, by_fails[True].error) == ("failed", "ValueError: on the way out")
 
 
 def test_async_steps_run_side_by_side_each_in_its_own_run(recorded: Recorded) -> None:
