@@ -111,10 +111,10 @@ class _Iteration:
         """Leave it while there still is something to record with: generators are closed when modules are gone."""
         if self._process != os.getpid():
             return  # a forked child, and the run is its parent's
+        if self.generator is not None and self.generator.gi_running:
+            return  # a thread is in it
         try:
             self.leave_early()
-        except ValueError:  # a thread is in the generator
-            return
         except BaseException as exc:  # the generator's own, for which nobody is there any more
             self.__exit__(type(exc), exc, exc.__traceback__)
         else:
