@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from functools import partial
+from inspect import GEN_RUNNING, getgeneratorstate
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -111,7 +112,7 @@ class _Iteration:
         """Leave it while there still is something to record with: generators are closed when modules are gone."""
         if self._process != os.getpid():
             return  # a forked child, and the run is its parent's
-        if self.generator is not None and self.generator.gi_running:
+        if self.generator is not None and getgeneratorstate(self.generator) == GEN_RUNNING:
             return  # a thread is in it
         try:
             self.leave_early()
