@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import inspect
 import sys
 import types
 import typing
@@ -39,6 +40,7 @@ def hints_of(function: Callable[..., Any]) -> dict[str, object]:
 
     One that cannot, such as a name imported for type checkers only, says nothing, and does not hide the others.
     """
+    function = inspect.unwrap(getattr(function, "func", function))  # what decorators and functools.partial wrap
     spaces = getattr(function, "__globals__", None) or vars(sys.modules.get(function.__module__, typed))
     # `if TYPE_CHECKING: import cmf` is common, and what our own words mean is known all the same.
     names = {"cmf": SimpleNamespace(**vars(typed)), **_own_words(), **spaces, **_enclosed(function)}

@@ -103,11 +103,11 @@ class _Told:
         unknown: list[str] = []
         for path, state in self._read.items():
             kept, md5 = self._kept.get(path, ("", ""))
-            if kept == state:
+            if _content(kept) == _content(state):
                 inputs[path.removeprefix(base)] = file_key(md5)
-            elif state_of(path) == state:
+            elif _content(state_of(path)) == _content(state):
                 inputs[path.removeprefix(base)] = None
-            elif state_of(moved := self._moved.get(path, path)) == state:
+            elif _content(state_of(moved := self._moved.get(path, path))) == _content(state):
                 inputs[path.removeprefix(base)] = file_key(read_file(Path(moved), sha256=False)[0].md5)
             else:
                 unknown.append(path.removeprefix(base))
@@ -127,12 +127,22 @@ class _Told:
 
 
 def state_of(path: str) -> str:
-    """What changes when a file is written, as the observer tells it; empty where there is no file."""
+    """The state of a file as the observer tells it; empty where there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116 (the observer's way)
     except (OSError, ValueError):
         return ""
-    return f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}" if stat.S_ISREG(found.st_mode) else ""
+    if not stat.S_ISREG(found.st_mode):
+        return ""
+    return f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}:{found.st_ctime_ns}"
+
+
+def _content(state: str) -> str:
+    """What of a state changes with the content only: a file that was read may be linked, or get another mode.
+
+    Of one that was written all counts, since programs set the time of what they write (as `shutil.copy2` does).
+    """
+    return state.rpartition(":")[0]
 
 
 def condensed(paths: list[str], root: Path, *, whole: bool) -> list[str]:

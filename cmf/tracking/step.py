@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, overload
 
 from cmf.core.errors import InvalidValue
@@ -66,23 +67,36 @@ def step(
     >>> @step(pipeline="digits", stage="train")
     ... def train(data: cmf.Dataset, C: float = 1.0) -> cmf.Model: ...
     """
-    if function is None:
-        return partial(_decorated, pipeline=pipeline, stage=stage, type_=type, root=root)
-    return _decorated(function, pipeline=pipeline, stage=stage, type_=type, root=root)
+    names = Names(pipeline, stage, type, root)
+    return partial(_decorated, names) if function is None else _decorated(names, function)
 
 
-def _decorated(
-    function: Any, *, pipeline: str | None, stage: str | None, type_: str | None, root: str | os.PathLike[str] | None
-) -> Any:
+class Names(NamedTuple):
+    """What a step is called, as far as that was said, and where it is recorded."""
+
+    pipeline: str | None
+    stage: str | None
+    type: str | None
+    root: str | os.PathLike[str] | None
+
+    def check(self) -> None:
+        """That they can name.
+
+        Raises:
+            InvalidValue: one cannot.
+        """
+        for name, what in ((self.pipeline, "pipeline's name"), (self.stage, "stage's name"), (self.type, "type")):
+            if name is not None:
+                check_name(name, f"the {what}")
+
+
+def _decorated(names: Names, function: Any) -> Any:
     if isinstance(function, classmethod | staticmethod):
-        inner = _decorated(function.__func__, pipeline=pipeline, stage=stage, type_=type_, root=root)
-        return function.__class__(inner)
+        return function.__class__(_decorated(names, function.__func__))
     if not callable(function) or inspect.isclass(function):
         raise InvalidValue(f"@cmf.step stands before a function or method, not before {function!r}")
-    for name, what in ((pipeline, "pipeline's name"), (stage, "stage's name"), (type_, "type")):
-        if name is not None:
-            check_name(name, f"the {what}")
-    made = Step(function, pipeline, stage or stage_of(function), type_, root)
+    names.check()
+    made = Step(function, names)
     if inspect.isasyncgenfunction(function):
         return recorded_async_generator(made)
     if inspect.iscoroutinefunction(function):
@@ -102,19 +116,10 @@ class Call(NamedTuple):
 class Step:
     """A function that is a stage."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        pipeline: str | None,
-        stage: str,
-        type_: str | None,
-        root: str | os.PathLike[str] | None,
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], names: Names) -> None:
         self.function = function
-        self._pipeline = pipeline
-        self._stage = stage
-        self._type = type_
-        self._root = root
+        self._names = names
+        self._stage = names.stage or stage_of(function)
 
     @cached_property
     def hints(self) -> dict[str, object]:
@@ -148,22 +153,23 @@ class Step:
             if found.declared or found.is_there
         ]
         rest = {name: value for name, (value, hint) in arguments.items() if not is_nothing_but_files(value, hint)}
-        pipeline = self._pipeline or pipeline_name(open_repository(Path(self._root or ".")))
-        made = run(pipeline, self._stage, params=described(rest), type=self._type, root=self._root)
-        return Call(made, inputs)
+        _, _, type_, root = self._names
+        pipeline = self._names.pipeline or pipeline_name(open_repository(Path(root or ".")))
+        return Call(run(pipeline, self._stage, params=described(rest), type=type_, root=root), inputs)
 
     def _arguments(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, tuple[object, object]]:
         """Each argument's value, and what its annotation says."""
-        if (signature := self._signature) is None:
-            named = {**{str(number): value for number, value in enumerate(args)}, **kwargs}
-            return {name: (value, None) for name, value in named.items()}
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError:
-            self.function(*args, **kwargs)
-            raise
-        bound.apply_defaults()
-        return self._named(bound, signature)
+        for signature in self._signatures:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError:
+                continue
+            bound.apply_defaults()
+            return self._named(bound, signature)
+        if isinstance(self.function, FunctionType) and len(self._signatures) == 1:
+            self.function(*args, **kwargs)  # says what is wrong in its own words
+        named = {**{str(number): value for number, value in enumerate(args)}, **kwargs}
+        return {name: (value, None) for name, value in named.items()}
 
     def _named(self, bound: BoundArguments, signature: Signature) -> dict[str, tuple[object, object]]:
         found: dict[str, tuple[object, object]] = {}
@@ -179,15 +185,25 @@ class Step:
         return found
 
     @cached_property
-    def _signature(self) -> Signature | None:
-        try:
-            if sys.version_info >= (3, 14):  # where looking at an annotation evaluates it
-                from annotationlib import Format
+    def _signatures(self) -> list[Signature]:
+        """How it may be called: as the function that decorators wrapped, else as the outermost of them can be."""
+        found: list[Signature] = []
+        for through in (True, False):
+            try:
+                signature = _signature(self.function, through)
+            except (ValueError, TypeError):  # some that are written in C have none
+                continue
+            if signature not in found:
+                found.append(signature)
+        return found
 
-                return inspect.signature(self.function, annotation_format=Format.FORWARDREF)
-            return inspect.signature(self.function)
-        except (ValueError, TypeError):  # some that are written in C have none
-            return None
+
+def _signature(function: Callable[..., Any], through: bool) -> Signature:
+    if sys.version_info >= (3, 14):  # where looking at an annotation evaluates it
+        from annotationlib import Format
+
+        return inspect.signature(function, follow_wrapped=through, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function, follow_wrapped=through)
 
 
 def _function(step: Step) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,16 @@ def test_a_file_that_is_read_and_then_changed_is_both_with_the_content_of_then(
         "state.json": key_of("state.json!"), "other.csv": key_of("new"),
         "in.csv": key_of("again"), "kept.csv": key_of("Xept"),
     }  # fmt: skip
+
+
+def test_times_that_a_program_sets_and_modes_that_it_changes_deceive_nobody(
+    watch: Watch, recorded: Recorded, clone: Path
+) -> None:
+    shutil.copy2(clone / "in.csv", clone / "copy.csv")
+    watch(
+        "import os, shutil; shutil.copy2('in.csv', 'copy.csv'); open('other.csv').read(); os.chmod('other.csv', 0o600)"
+    )
+    assert used(recorded) == ({"in.csv", "other.csv"}, {"copy.csv"})
 
 
 def test_a_file_that_was_consumed_is_an_input(watch: Watch, recorded: Recorded) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import inspect
 import multiprocessing
 import os
@@ -284,6 +285,30 @@ def test_an_exception_goes_on_unchanged_and_a_wrong_call_is_no_execution(recorde
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'kind'"):
         fail()  # type: ignore[call-arg]
     assert (recorded.only().status, recorded.only().error) == ("failed", "ValueError: no data")
+
+
+def test_what_other_decorators_made_of_a_function_is_called_as_that(recorded: Recorded) -> None:
+    def given(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(*args: object) -> object:
+            return function(*args, "from the decorator")
+
+        return wrapper
+
+    def work(data: cmf.Dataset, more: str, by: str = "x") -> str:
+        return more
+
+    assert cmf.step(given(work))("train.csv") == "from the decorator"
+    assert cmf.step(functools.partial(work, more="partial"))("train.csv") == "partial"
+    assert cmf.step(len)("four") == 4
+    with pytest.raises(TypeError):
+        cmf.step(given(work))()
+    injected, partial, builtin, wrong = recorded.executions()
+    assert (injected.stage, injected.parameters) == ("work", {"args": ["train.csv"]})
+    assert (partial.stage, partial.parameters) == ("work", {"more": "partial", "by": "x"})
+    assert recorded.paths(partial, "input") == {"train.csv"}
+    assert (builtin.stage, builtin.parameters) == ("len", {"obj": "four"})
+    assert wrong.status == "failed"
 
 
 def test_steps_within_steps_are_parts_and_can_measure(recorded: Recorded) -> None:

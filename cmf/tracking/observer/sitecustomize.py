@@ -173,13 +173,13 @@ class Observer:
 
 
 def _state(path: str) -> str:
-    """What changes when a file is written; empty where there is no file."""
+    """What changes when a file is written, last what also changes without that; empty where there is no file."""
     try:
         found = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):
         return ""
     is_file = found.st_mode & 0o170000 == 0o100000
-    return f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}" if is_file else ""
+    return f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}:{found.st_ctime_ns}" if is_file else ""
 
 
 def _md5(path: str) -> str:
