@@ -51,8 +51,8 @@ class SqliteStore:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """See the port."""
         with self._lock, self._translated():
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.execute("BEGIN IMMEDIATE")  # within: an interrupt may come when it has just begun
                 result = work(SqliteTransaction(self._writer))
                 self._writer.execute("COMMIT")
             except BaseException:
