@@ -9,14 +9,12 @@ import pytest
 from recorded import Recorded
 
 from cmf.recording import close_repositories
-from cmf.repository import Repository
 
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     root = tmp_path / "digits"
-    root.mkdir()
-    Repository.create(root).close()  # with its view, which two processes cannot make at the same moment
+    (root / ".cmf").mkdir(parents=True)
     monkeypatch.chdir(root)
     yield root
     close_repositories()
