@@ -17,8 +17,15 @@ EXAMPLE = (
 CONTEXT = {"allow_interspersed_args": False}
 
 
+def _not_empty(paths: list[str] | None) -> list[str]:
+    """That each path names something: an unset variable of the shell would not."""
+    if "" in (paths or []):
+        raise typer.BadParameter("a path is empty; name a file or folder")
+    return paths or []
+
+
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND…", help="The program and its arguments.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The program and its arguments.")],
     pipeline: Annotated[
         str | None, typer.Option("--pipeline", metavar="NAME", help="The pipeline; by default that of the clone.")
     ] = None,
@@ -26,25 +33,26 @@ def run(
         str | None, typer.Option("--stage", metavar="NAME", help="The stage; by default the name of the program.")
     ] = None,
     inputs: Annotated[
-        list[str] | None, typer.Option("-i", "--input", metavar="PATH", help="What it reads. May be repeated.")
+        list[str] | None,
+        typer.Option("-i", "--input", metavar="PATH", callback=_not_empty, help="What it reads."),
     ] = None,
     outputs: Annotated[
-        list[str] | None, typer.Option("-o", "--output", metavar="PATH", help="What it writes. May be repeated.")
+        list[str] | None,
+        typer.Option("-o", "--output", metavar="PATH", callback=_not_empty, help="What it writes."),
     ] = None,
     models: Annotated[
-        list[str] | None, typer.Option("--model", metavar="PATH", help="As -o, a model. May be repeated.")
+        list[str] | None,
+        typer.Option("--model", metavar="PATH", callback=_not_empty, help="As -o, a model."),
     ] = None,
     metrics: Annotated[
         list[str] | None,
-        typer.Option("-m", "--metrics", metavar="FILE", help="As -o, metrics: YAML, JSON or TOML. May be repeated."),
+        typer.Option("-m", "--metrics", metavar="FILE", callback=_not_empty, help="As -o, metrics (YAML, JSON, TOML)."),
     ] = None,
     params: Annotated[
         list[str] | None,
-        typer.Option("-p", "--params", metavar="FILE", help="Parameters: YAML, JSON or TOML. May be repeated."),
+        typer.Option("-p", "--params", metavar="FILE", callback=_not_empty, help="Parameters (YAML, JSON, TOML)."),
     ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="One parameter. May be repeated.")
-    ] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="One parameter.")] = None,
     auto: Annotated[
         bool, typer.Option("--auto", help="Of Python programs: the files they open are inputs and outputs.")
     ] = False,
@@ -59,7 +67,8 @@ def run(
 ) -> None:
     """Run a program in any language, and record it.
 
-    Its exit code is passed on. Options stand before the COMMAND; `--` may separate them.
+    Its exit code is passed on. Options stand before the COMMAND; `--` may separate them. Those for files, parameters
+    and patterns may be repeated.
     """
     from cmf.tracking.program import Program, record_program
 

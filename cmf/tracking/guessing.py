@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from cmf.core.errors import FileProblem, InvalidValue, SettingsProblem
 from cmf.core.model import UseKind
 from cmf.recorder import Recorder
-from cmf.tracking.observed import Observation, condensed
+from cmf.tracking.observed import Observation, Observed, condensed
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -120,16 +121,29 @@ class Guessing:
         seen = self._observation.seen()
         inputs = {path: version for path, version in seen.inputs.items() if self._is_input(path)}
         changed = {path: version for path, version in inputs.items() if version is not None}
-        unchanged = condensed([path for path in inputs if path not in changed], self._root, whole=False)
-        outputs = condensed([path for path in seen.outputs if self._is_output(path)], self._root, whole=True)
-        notes = [
+        written = (*seen.outputs, *changed)
+
+        def is_as_read(folder: str, inside: list[str]) -> bool:
+            return not any(path.startswith(f"{folder}/") for path in written)
+
+        def is_written_whole(folder: str, inside: list[str]) -> bool:
+            return {f"{folder}/{entry.name}" for entry in os.scandir(self._root / folder)} == set(inside)
+
+        unchanged = condensed((path for path in inputs if path not in changed), is_as_read)
+        outputs = condensed(filter(self._is_output, seen.outputs), is_written_whole)
+        return [
             *self._put(recorder, "input", changed),
             *self._put(recorder, "input", dict.fromkeys(unchanged)),
             *self._put(recorder, "output", dict.fromkeys(outputs)),
+            *self._unseen(seen),
         ]
+
+    def _unseen(self, seen: Observed) -> list[str]:
+        """What could not be seen, as far as that can be known."""
+        notes = []
         if not seen.pythons:
             notes.append("--auto saw nothing: no Python could be observed (older than 3.8, or run with -I, -S or -E)")
-        if unknown := [path for path in seen.unknown if self._is_input(path)]:
+        if unknown := list(filter(self._is_input, seen.unknown)):
             more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
             notes.append(
                 f"read, and then changed by something that cannot be observed, so not recorded as inputs: "
@@ -151,14 +165,13 @@ class Guessing:
         return problems
 
     def _is_input(self, path: str) -> bool:
-        if self._said.has_input(path) or self._include.match_file(path):
-            return not self._said.has_input(path)
-        return self._is_data(path) and not (self._code.match_file(path) or self._said.is_script(path))
+        if self._said.has_input(path):
+            return False
+        is_code = self._code.match_file(path) or self._said.is_script(path)
+        return self._include.match_file(path) or (self._is_data(path) and not is_code)
 
     def _is_output(self, path: str) -> bool:
-        if self._said.has_output(path) or self._include.match_file(path):
-            return not self._said.has_output(path)
-        return self._is_data(path)
+        return not self._said.has_output(path) and (self._include.match_file(path) or self._is_data(path))
 
     def _is_data(self, path: str) -> bool:
         return not (self._exclude.match_file(path) or self._no_data.match_file(path))

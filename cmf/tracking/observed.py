@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -145,10 +145,10 @@ def _content(state: str) -> str:
     return state.rpartition(":")[0]
 
 
-def condensed(paths: list[str], root: Path, *, whole: bool) -> list[str]:
+def condensed(paths: Iterable[str], fits: Callable[[str, list[str]], bool]) -> list[str]:
     """Paths, with a folder in the place of more than MANY of its files, and so on for the folders.
 
-    With `whole`, only if nothing else is in the folder.
+    `fits` says whether a folder can stand for those files in it.
     """
     listed = dict.fromkeys(paths)
     while True:
@@ -158,7 +158,7 @@ def condensed(paths: list[str], root: Path, *, whole: bool) -> list[str]:
         full = [
             (folder, inside)
             for folder, inside in below.items()
-            if folder and len(inside) > MANY and (not whole or _holds_only(root / folder, inside))
+            if folder and len(inside) > MANY and fits(folder, inside)
         ]
         if not full:
             return list(listed)
@@ -175,10 +175,6 @@ def _other_path(root: Path, shell: str) -> str:
         return ""
     above = Path(shell, *[os.pardir] * len(here.relative_to(root).parts))
     return os.path.normpath(above) if above.resolve() == root else ""
-
-
-def _holds_only(folder: Path, inside: list[str]) -> bool:
-    return {entry.name for entry in os.scandir(folder)} == {path.rpartition("/")[2] for path in inside}
 
 
 def _records(log: bytes) -> Iterator[tuple[str, str, str, str]]:

@@ -250,22 +250,25 @@ def test_patterns_and_what_was_said_come_before_guesses(watch: Watch, recorded: 
 
 
 def test_a_folder_stands_for_its_many_files(watch: Watch, recorded: Recorded, clone: Path) -> None:
-    for folder in ("images", "out/parts", "mixed"):
+    for folder in ("images", "labels", "out/parts", "mixed"):
         (clone / folder).mkdir(parents=True)
     for number in range(130):
-        (clone / "images" / f"{number}.png").write_text(f"{number}")
+        for folder in ("images", "labels"):
+            (clone / folder / f"{number}").write_text(f"{number}")
     (clone / "mixed" / "other").write_text("not written here")
     watch(
         """
         for n in range(120):
-            open(f"images/{n}.png").read()
+            open(f"images/{n}").read()
+            open(f"labels/{n}").read()
             for folder in ("out/parts", "mixed"):
                 with open(f"{folder}/{n}", "w") as f: f.write(str(n))
+        with open("labels/index", "w") as f: f.write("x")
         """
     )
     inputs, outputs = used(recorded)
-    assert inputs == {"images"}
-    assert outputs == {"out/parts", *(f"mixed/{n}" for n in range(120))}
+    assert inputs == {"images", *(f"labels/{n}" for n in range(120))}
+    assert outputs == {"out/parts", "labels/index", *(f"mixed/{n}" for n in range(120))}
 
 
 def test_what_cannot_be_seen_is_told(watch: Watch, recorded: Recorded, clone: Path) -> None:

@@ -126,6 +126,7 @@ def test_an_output_that_was_not_written_is_a_failure_that_names_it(
         (["-p", "data.txt"], 1, "data.txt: is no .yaml, .json or .toml file"),
         (["--param", "lr"], 1, "'lr' is no parameter; write it as name=value"),
         (["--exclude", "x"], 2, "say --auto"),
+        (["-o", ""], 2, "a path is empty"),
         (["--pipeline", "a\nb"], 1, "the pipeline's name"),
     ],
 )
