@@ -98,15 +98,15 @@ class _Told:
 
     def outcome(self, root: Path) -> Observed:
         """What it comes to, by what is there now."""
-        base = f"{root}/"
+        base = str(root).rstrip("/") + "/"
         inputs: dict[str, str | None] = {}
         unknown: list[str] = []
         for path, state in self._read.items():
             kept, md5 = self._kept.get(path, ("", ""))
-            if _content(kept) == _content(state):
-                inputs[path.removeprefix(base)] = file_key(md5)
-            elif _content(state_of(path)) == _content(state):
+            if _content(state_of(path)) == _content(state):
                 inputs[path.removeprefix(base)] = None
+            elif _content(kept) == _content(state):
+                inputs[path.removeprefix(base)] = file_key(md5)
             elif _content(state_of(moved := self._moved.get(path, path))) == _content(state):
                 inputs[path.removeprefix(base)] = file_key(read_file(Path(moved), sha256=False)[0].md5)
             else:
