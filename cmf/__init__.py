@@ -17,15 +17,28 @@ from cmf.core.errors import CmfError
 if TYPE_CHECKING:
     from cmf.questions import Query, query
     from cmf.recording import Run, run
+    from cmf.tracking.nesting import current_run
+    from cmf.tracking.step import step
+    from cmf.tracking.typed import Dataset, Metrics, Model
 
 __version__ = "0.1.0"
 
-__all__ = ["CmfError", "Query", "Run", "query", "run"]
+__all__ = ["CmfError", "Dataset", "Metrics", "Model", "Query", "Run", "current_run", "query", "run", "step"]
 
 # The modules are not named `run` and `query`: importing a module sets that name in its package, and would put
 # itself in the place of the function.
 # `import cmf` stands at the top of people's scripts: what it offers is loaded when it is first used.
-_LAZY = {"Query": "cmf.questions", "Run": "cmf.recording", "query": "cmf.questions", "run": "cmf.recording"}
+_LAZY = {
+    "Dataset": "cmf.tracking.typed",
+    "Metrics": "cmf.tracking.typed",
+    "Model": "cmf.tracking.typed",
+    "Query": "cmf.questions",
+    "Run": "cmf.recording",
+    "current_run": "cmf.tracking.nesting",
+    "query": "cmf.questions",
+    "run": "cmf.recording",
+    "step": "cmf.tracking.step",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -80,8 +80,7 @@ class SegmentWriter:
         with self._lock:
             before = self._head
             lines, stamped, after = self._lines(operations)
-            self._write(lines)
-            self._head = after
+            self._write(lines, after)
             return Appended(self.path, stamped, before, after)
 
     def close(self) -> None:
@@ -116,7 +115,7 @@ class SegmentWriter:
         written = b"".join(line + b"\n" for line in lines)
         return written, stamped, Head(sequence, total, self._head.offset + len(written))
 
-    def _write(self, lines: bytes) -> None:
+    def _write(self, lines: bytes, after: Head) -> None:
         path = self.path
         try:
             if self._file is None:
@@ -127,9 +126,13 @@ class SegmentWriter:
             os.fdatasync(self._file)
             if os.fstat(self._file).st_nlink == 0:
                 raise FileNotFoundError(errno.ENOENT, "the file was deleted while it was written")
+            self._head = after
         except OSError as exc:
             self._take_back()
             raise JournalUnwritable(path, exc.strerror or str(exc)) from exc
+        except BaseException:  # a signal's handler may raise at any moment, most of all while the disk is waited for
+            self._take_back()
+            raise
 
     def _create(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,7 @@ from cmf.core.operations import (
 from cmf.core.values import MAX_NAME, Json, check_name, to_json
 from cmf.points import PointBuffer
 from cmf.repository import Repository
+from cmf.tracking import nesting
 from cmf.versioning.contents import UNKNOWN_SIZE, Content
 from cmf.versioning.git import project_name
 from cmf.versioning.git_refs import branch_name
@@ -54,7 +55,7 @@ class Recorder:
         start = put_execution(of)
         self.key = start.key
         self._repository = repository
-        repository.record([start])
+        repository.record([start, *nesting.part_of(start.key)])
         self._points = PointBuffer(start.key, repository.record)
         self._branch = repository.code.branch(branch_name(of.pipeline, of.stage, start.key), base)
         self._title = f"{of.pipeline}/{of.stage}"
@@ -90,6 +91,8 @@ class Recorder:
         version: str,
         types: tuple[str, ...] | None = None,
         properties: Properties | None = None,
+        *,
+        use_properties: Properties | None = None,
     ) -> Artifact:
         """Record that the execution reads or wrote content that is elsewhere, under a version that the caller knows.
 
@@ -99,7 +102,7 @@ class Recorder:
         self._check_open()
         shown = check_path(address)
         content = Content(identity.check_artifact_key(version), UNKNOWN_SIZE)
-        told = _Told(_types(types), _values(properties, "property"), {}, url=shown)
+        told = _Told(_types(types), _values(properties, "property"), _values(use_properties, "property"), url=shown)
         return self._put(direction, shown, Versioned(content, {}), told)
 
     def keep(

@@ -17,6 +17,7 @@ from cmf.core.values import MAX_NAME
 from cmf.places import root_of
 from cmf.recorder import Recorder, Start, start_run
 from cmf.repository import JournalWarning, Repository
+from cmf.tracking import nesting
 
 
 def run(
@@ -31,7 +32,7 @@ def run(
 
     `params` configured it and are part of its identity. `type` is its type where the stage's name is none.
     `root` is a folder of the clone to record in, instead of the current one; a folder that lies in no clone
-    becomes one (at its git repository's root).
+    becomes one (at its git repository's root). Within another run, it is a part of that one.
 
     Raises:
         InvalidValue: a name or a parameter that cannot be recorded; nothing was recorded.
@@ -54,8 +55,11 @@ class Run:
 
     key: str
     """The execution's key, once it was started."""
+    pipeline: str
+    """The name of its pipeline."""
 
     def __init__(self, repository: Repository, start: Start) -> None:
+        self.pipeline = start.pipeline
         self._repository = repository
         self._start = start
         self._recorder: Recorder | None = None
@@ -63,12 +67,14 @@ class Run:
     def __enter__(self) -> Self:
         self._recorder = start_run(self._repository, self._start)
         self.key = self._recorder.key
+        nesting.enter(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        recorder, self._recorder = self._open(), None
+        nesting.leave(self)
+        recorder, self._recorder = self.recorder, None
         recorder.end(_status(error), _one_line(error))
 
     def input(
@@ -110,7 +116,7 @@ class Run:
         """
         if not values:
             raise InvalidValue("metrics needs at least one value, such as metrics(accuracy=0.97)")
-        return self._open().measure(name, values)
+        return self.recorder.measure(name, values)
 
     def metric(self, name: str, value: object, *, step: int | None = None) -> None:
         """Record one point of a fine-grained metric. Cheap: points are gathered, see `Run`.
@@ -118,7 +124,7 @@ class Run:
         Raises:
             InvalidValue: the value is no number.
         """
-        self._open().point(name, value, step)
+        self.recorder.point(name, value, step)
 
     def set(self, **properties: object) -> None:
         """Record properties of the execution; None deletes one.
@@ -126,7 +132,18 @@ class Run:
         Raises:
             InvalidValue: a property that cannot be recorded.
         """
-        self._open().set(properties)
+        self.recorder.set(properties)
+
+    @property
+    def recorder(self) -> Recorder:
+        """What records it, and can do more than a pipeline needs to say.
+
+        Raises:
+            InvalidValue: the run is not open.
+        """
+        if self._recorder is None:
+            raise InvalidValue("this run is not open; use it within `with cmf.run(...) as run:`")
+        return self._recorder
 
     def _use(
         self,
@@ -137,13 +154,8 @@ class Run:
         properties: Mapping[str, object],
     ) -> Artifact:
         if version is None:
-            return self._open().use(direction, path, types, properties)
-        return self._open().refer(direction, os.fspath(path), version, types, properties)
-
-    def _open(self) -> Recorder:
-        if self._recorder is None:
-            raise InvalidValue("this run is not open; use it within `with cmf.run(...) as run:`")
-        return self._recorder
+            return self.recorder.use(direction, path, types, properties)
+        return self.recorder.refer(direction, os.fspath(path), version, types, properties)
 
 
 _open_repositories: dict[Path, Repository] = {}

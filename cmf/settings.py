@@ -26,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a server that wants one is shown (`CMF_TOKEN`, or the file that `CMF_TOKEN_FILE` names; never this file)."""
     project: str | None = None
     """The project's name, where the git remote or the folder's name will not do (`CMF_PROJECT`)."""
+    pipeline: str | None = None
+    """The pipeline of steps and programs that name none, instead of the clone's folder (`CMF_PIPELINE`)."""
     namespace: str | None = None
     """Keeps pipelines of one name apart: equal names in different namespaces are different (`CMF_NAMESPACE`)."""
     versioning: Versioning = "git"
@@ -45,7 +47,7 @@ def load(file: Path, **arguments: str | None) -> Settings:
     values = {**_from_file(file), **_from_environment(), **{k: v for k, v in arguments.items() if v is not None}}
     try:
         settings = msgspec.convert(values, Settings)
-        for name in ("project", "namespace"):
+        for name in ("project", "pipeline", "namespace"):
             if (value := getattr(settings, name)) is not None:
                 check_name(value, f"the setting {name}")
     except (msgspec.ValidationError, InvalidValue) as exc:

@@ -21,6 +21,9 @@ def init(
     project: Annotated[
         str | None, typer.Option(metavar="NAME", help="The project's name, where the git remote's will not do.")
     ] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The pipeline of steps and programs that name none.")
+    ] = None,
     namespace: Annotated[
         str | None, typer.Option(metavar="NS", help="Keeps pipelines apart from others of the same name.")
     ] = None,
@@ -34,7 +37,7 @@ def init(
     from cmf.recording import open_repository
     from cmf.settings import load, save
 
-    changes = _named(server=server, project=project, namespace=namespace)
+    changes = _named(server=server, project=project, pipeline=pipeline, namespace=namespace)
     before = clone_of(Path.cwd())
     repository = open_repository(Path.cwd())
     file = repository.folder / "config.toml"
@@ -42,7 +45,7 @@ def init(
         save(file, **changes)
     settings = load(file)
     say(f"{'already a clone' if before else 'made a clone'}: {printable(str(repository.root))}")
-    told = [(name, getattr(settings, name)) for name in ("server", "project", "namespace")]
+    told = [(name, getattr(settings, name)) for name in ("server", "project", "pipeline", "namespace")]
     say_rows([(name, printable(value)) for name, value in told if value])
     say(_next(settings.server))
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from cmf import __version__
-from cmf.cli import fsck, init, lineage, log, pull, push, rebuild, show, status
+from cmf.cli import fsck, init, lineage, log, pull, push, rebuild, run, show, status
 from cmf.cli.terminal import note, one_line
 from cmf.core.errors import CmfError
 
@@ -52,6 +52,7 @@ app.command(epilog=show.EXAMPLE)(show.show)
 app.command(epilog=lineage.EXAMPLE)(lineage.lineage)
 app.command(epilog=push.EXAMPLE)(push.push)
 app.command(epilog=pull.EXAMPLE)(pull.pull)
+app.command(epilog=run.EXAMPLE, context_settings=run.CONTEXT)(run.run)
 app.command(epilog=fsck.EXAMPLE)(fsck.fsck)
 app.command(epilog=rebuild.EXAMPLE)(rebuild.rebuild)
 

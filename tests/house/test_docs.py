@@ -27,7 +27,7 @@ def test_each_command_stands_in_the_docs() -> None:
 
     commands = get_command(app).list_commands(click.Context(click.Command("cmf")))  # type: ignore[attr-defined]
     page = (DOCS / "recording.md").read_text()
-    assert len(commands) == 10
+    assert len(commands) == 11
     assert set(commands) == set(re.findall(r"^\| `cmf (\w+)", page, re.MULTILINE))
 
 
@@ -44,6 +44,21 @@ def test_each_option_of_the_server_stands_in_the_docs() -> None:
     assert len(options) >= 6
     for option in options:
         assert f"`{option}`" in page or f"`{option}`" in page.replace("`, `", "`\n`"), option
+
+
+def test_each_option_of_run_stands_in_the_docs() -> None:
+    import typer
+    from typer.main import get_command
+
+    from cmf.cli.run import run
+
+    app = typer.Typer(add_completion=False)
+    app.command()(run)
+    page = (DOCS / "tracking.md").read_text()
+    options = [option for p in get_command(app).params for option in p.opts if option.startswith("-")]
+    assert len(options) >= 14
+    for option in options:
+        assert re.search(rf"`{option}[` ]", page), option
 
 
 def test_each_route_stands_in_the_docs() -> None:

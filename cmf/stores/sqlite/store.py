@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,8 +52,8 @@ class SqliteStore:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """See the port."""
         with self._lock, self._translated():
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.execute("BEGIN IMMEDIATE")  # within: an interrupt may come when it has just begun
                 result = work(SqliteTransaction(self._writer))
                 self._writer.execute("COMMIT")
             except BaseException:
@@ -177,11 +178,24 @@ class SqliteStore:
                 f"in a clone 'cmf rebuild' makes it anew, on a server use the version that wrote it"
             )
 
+    def _write_ahead(self, db: sqlite3.Connection) -> None:
+        """Set the mode of the file; that another process does so at this moment SQLite does not wait for itself."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
     def _connect(self) -> sqlite3.Connection:
         # The thread that closes the store is not always the one that opened the connection.
         db = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
         self._connections.append(db)
-        db.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead(db)
         db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         db.execute("PRAGMA cache_size = -65536")  # KiB
         db.execute("PRAGMA temp_store = MEMORY")
