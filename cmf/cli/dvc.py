@@ -13,9 +13,14 @@ from cmf.cli.terminal import note, say, say_json
 if TYPE_CHECKING:
     from cmf.ingest.dvc import Ingested
 
-EXAMPLE = "Example: dvc repro && cmf dvc ingest && cmf log"
+EXAMPLE = "Example: cmf dvc ingest pipelines/digits --pipeline digits"
 
-app = typer.Typer(help="Bring in what DVC recorded.", no_args_is_help=True)
+app = typer.Typer(help="Bring in what DVC recorded.", epilog=EXAMPLE, no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:  # with one command alone, Typer would take the group for it
+    pass
 
 
 @app.command(epilog=EXAMPLE)

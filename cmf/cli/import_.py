@@ -13,9 +13,9 @@ from cmf.cli.terminal import note, progress, say, say_json
 if TYPE_CHECKING:
     from cmf.ingest.mlmd import Imported
 
-EXAMPLE = "Example: cmf import mlmd ./mlmd && cmf log"
+EXAMPLE = "Example: cmf import mlmd ./mlmd --pipeline digits"
 
-app = typer.Typer(help="Bring in what other programs recorded.", no_args_is_help=True)
+app = typer.Typer(help="Bring in what other programs recorded.", epilog=EXAMPLE, no_args_is_help=True)
 
 
 @app.callback()

@@ -6,9 +6,11 @@ So the same record read twice, or at two sites, makes the same statements.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cmf.clock import written
 from cmf.core.news import Stated
 from cmf.core.operations import (
     Operation,
@@ -23,6 +25,7 @@ from cmf.core.operations import (
 from cmf.core.records import make_stamp
 from cmf.core.values import MAX_NAME, Json, to_json
 
+_TOLERATED_US = 86_400_000_000
 _UNFIT = re.compile(r"[^0-9A-Za-z_.:-]")
 
 
@@ -59,6 +62,14 @@ class Statements:
     def ran_in(self, at: str, execution: str, context: str) -> None:
         """State where an execution ran."""
         self.say(at, [PutRelation(kind="ran_in", source=execution, target=context)])
+
+
+def is_to_come(at: str) -> bool:
+    """Whether a time has not come by any clock that is about right.
+
+    A statement of such a time would outrank every later one, and clocks would follow it.
+    """
+    return at > written(time.time_ns() // 1000 + _TOLERATED_US)
 
 
 def fit(text: str, otherwise: str = "?") -> str:

@@ -360,6 +360,7 @@ def test_odd_content_is_kept_and_noted(unpacked: Unpack, tmp_path: Path) -> None
     assert from_json(prepare.parameters["a\N{REPLACEMENT CHARACTER}b"]) == float("inf")
     assert "".join(part for name, part in sorted(prepare.parameters.items()) if name.startswith("long")) == "é" * 10**6
     assert imported(file, repository).statements == 0
+    assert repository.view.greatest_time() < "2199", "a time that has not come does not move clocks"  # type: ignore[operator]
 
 
 def test_the_command_says_what_it_found(unpacked: Unpack, tmp_path: Path, run: Callable[..., Any]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmf.clock import written
 from cmf.core.errors import FileProblem
 from cmf.ingest.dvc.lock import Entry, entries
+from cmf.ingest.statements import is_to_come
 from cmf.versioning.git import open_git, remote_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,15 @@ def brought(lock: Path, now: Mapping[str, Entry]) -> dict[str, Brought]:
 
 
 def changed_at(file: Path) -> str:
-    """When a file was last changed: by a commit, or if that is not how it is now, in the working tree."""
+    """When a file was last changed: by a commit, or if that is not how it is now, in the working tree.
+
+    Empty where that tells a time which has not come.
+    """
+    at = _changed_at(file)
+    return "" if is_to_come(at) else at
+
+
+def _changed_at(file: Path) -> str:
     repo = open_git(file.parent)
     if repo is not None and repo.head.is_valid() and repo.working_tree_dir is not None:
         path = file.resolve().relative_to(Path(repo.working_tree_dir).resolve()).as_posix()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cmf.core.errors import FileProblem
-from cmf.core.identity import folder_key
+from cmf.core.identity import file_key, manifest, md5_of
 from cmf.core.values import Json, canonical
 from cmf.ingest.dvc.yaml import parse
 from cmf.ingest.statements import json_object
@@ -117,7 +117,7 @@ def _key(name: str, item: Mapping[str, Any], path: Path) -> str | None:
         return f"md5:{md5}"
     if files := item.get("files"):
         try:
-            return folder_key((file["relpath"], file["md5"]) for file in files)
+            return file_key(md5_of(manifest((file["relpath"], file["md5"]) for file in files)) + ".dir")
         except (TypeError, KeyError) as exc:
             raise _malformed(path, name, f"the files of {item['path']} lack a relpath or an md5") from exc
     for kind in ("etag", "checksum"):

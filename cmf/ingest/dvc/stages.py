@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from cmf.clock import written
+from cmf.clock import now, written
 from cmf.core import foreign
 from cmf.core.errors import FileProblem
 from cmf.core.identity import use_key
@@ -31,7 +31,7 @@ from cmf.ingest.dvc.definitions import Definition
 from cmf.ingest.dvc.history import Brought, Checkout
 from cmf.ingest.dvc.lock import Entry
 from cmf.ingest.dvc.metrics import metrics
-from cmf.ingest.statements import Statements, base_name, fit
+from cmf.ingest.statements import Statements, base_name, fit, is_to_come
 from cmf.repository import Repository
 from cmf.versioning.git import project_name
 
@@ -101,7 +101,7 @@ class _Ingestion:
     def _stage(self, name: str, entry: Entry, definition: Definition) -> str:
         put = put_execution(ForeignIdentity(source=SOURCE, run=_identity(self._folder, name, entry)))
         brought = self._brought.get(name)
-        at = brought.at if brought else self._known_since(put.key)
+        at = brought.at if brought and not is_to_come(brought.at) else self._known_since(put.key)
         say = self.statements
         say.say(at, [put, EndExecution(key=put.key, status="complete", ended_at=at)])
         pipeline = say.pipeline(at, self._pipeline)
@@ -116,7 +116,8 @@ class _Ingestion:
         known = next(iter(self._repository.view.nodes([key])), None)
         if isinstance(known, Execution) and known.ended_at:
             return known.ended_at
-        return written(self._lock_file.stat().st_mtime_ns // 1000)
+        at = written(self._lock_file.stat().st_mtime_ns // 1000)
+        return now() if is_to_come(at) else at
 
     def _facts(self, key: str, entry: Entry, brought: Brought | None) -> Iterator[Operation]:
         parameters = {

@@ -30,13 +30,15 @@ from cmf.ingest.mlmd import contexts
 from cmf.ingest.mlmd.contexts import Place
 from cmf.ingest.mlmd.file import ARTIFACT_STATES, EVENT_TYPES, EXECUTION_STATES, Event, MlmdFile, Row
 from cmf.ingest.mlmd.naming import UUID, artifact_key, name_of, path_of, record_of, row_digest, run_of, type_of
-from cmf.ingest.statements import Statements, fit
+from cmf.ingest.statements import Statements, fit, is_to_come
 from cmf.repository import Repository
 from cmf.versioning.git import project_name, without_password
 
 SOURCE: Final = "mlmd"
 OWN = "mlmd"
 """The property that holds what a row has beside its properties: its type, name, uri, state, times."""
+
+NO_TIME = written(0)
 
 _LAST_MS = 7_258_118_399_999  # the year 2199
 _INPUTS = {"DECLARED_INPUT", "INPUT", "INTERNAL_INPUT"}
@@ -155,7 +157,7 @@ class _Import:
                 key,
                 name=fit(row.name) if row.name else None,
                 type_=fit(row.type),
-                started_at=created if row.created else None,
+                started_at=created if created != NO_TIME else None,
                 command=_command(declared.get("Execution")) if UUID in row.properties else (),
                 code=code,
                 project=project_name(code.remote, self._file.path.parent) if code and code.remote else None,
@@ -169,7 +171,7 @@ class _Import:
                 key=key,
                 status=_ENDED[state],
                 ended_at=updated,
-                started_at=created if row.created else None,
+                started_at=created if created != NO_TIME else None,
                 end_commit=_name(declared.get("Git_End_Commit")),
             )
             self._say.say(updated, [end])
@@ -313,7 +315,9 @@ def _is_input(event: Event) -> bool:
 
 
 def _time(milliseconds: int) -> str:
-    return written(min(max(milliseconds, 0), _LAST_MS) * 1000)
+    """A time of the file; one that has not come, or is before 1970, is none, which is the start of 1970."""
+    at = written(milliseconds * 1000) if 0 < milliseconds <= _LAST_MS else NO_TIME
+    return NO_TIME if is_to_come(at) else at
 
 
 def _command(text: Json) -> tuple[str, ...]:
