@@ -36,11 +36,13 @@ def ingest(
     What is known already is not recorded again.
     """
     from cmf.core.values import check_name
+    from cmf.ingest.dvc import check_there
     from cmf.ingest.dvc import ingest as ingest_dvc
     from cmf.recording import open_repository
 
     if pipeline is not None:
         check_name(pipeline, "the pipeline's name")
+    check_there(folder.resolve())  # before the folder is made a clone
     done = ingest_dvc(open_repository(folder), folder, pipeline)
     for text in done.notes:
         note(text)

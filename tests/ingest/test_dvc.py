@@ -219,6 +219,16 @@ def test_metrics_are_read_only_where_they_are_what_the_stage_wrote(clone: Path) 
     assert not any(isinstance(node, Artifact) and node.values for node in metrics)
 
 
+def test_what_git_cannot_do_is_told(clone: Path, run: Run) -> None:
+    head = run("git", "rev-parse", "HEAD", at=clone).stdout.strip()
+    for damaged in (clone / ".git/objects").glob("??/*"):
+        if damaged.parent.name + damaged.name != head:
+            damaged.unlink()
+    failed = run("cmf", "dvc", "ingest", at=clone, fails=True)
+    assert failed.stderr.startswith("cmf: git cannot be asked: ") and "CMF_VERSIONING=none" in failed.stderr
+    assert "6 stages" in run("cmf", "dvc", "ingest", at=clone, CMF_VERSIONING="none").stdout
+
+
 def test_what_is_missing_is_noted_and_the_rest_recorded(clone: Path) -> None:
     pipeline = PIPELINE.replace("  prepare:", "  renamed:").replace("${folder}", "${nowhere}")
     (clone / "dvc.yaml").write_text(pipeline)
@@ -318,6 +328,7 @@ def test_the_command_fails_in_one_line(tmp_path: Path, run: Run) -> None:
     failed = run("cmf", "dvc", "ingest", at=tmp_path, fails=True)
     assert failed.stderr.startswith("cmf: ") and failed.stderr.count("\n") == 1
     assert f"there is one in {tmp_path / 'inner'}" in failed.stderr
+    assert not (tmp_path / ".cmf").exists()
 
 
 def test_json_names_the_executions(clone: Path, run: Run) -> None:

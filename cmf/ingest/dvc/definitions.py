@@ -55,7 +55,8 @@ def read(path: Path) -> Definitions:
         if not isinstance(stage, dict):
             raise FileProblem(path, f"malformed: stage {name!r} is no mapping; nothing was recorded")
         _take(found, str(name), stage, values, metrics, path)
-    for artifact in (content.get("artifacts") or {}).values():
+    artifacts = content.get("artifacts")
+    for artifact in artifacts.values() if isinstance(artifacts, dict) else ():
         if isinstance(artifact, dict) and isinstance(artifact.get("path"), str):
             found.types[artifact["path"]] = json_object({k: v for k, v in artifact.items() if k != "path"}, "artifacts")
     return found
@@ -78,7 +79,7 @@ def _definition(found: Definitions, name: str, stage: Values, values: Values, me
     for kind in ("outs", "metrics", "plots"):
         for item in _list(stage.get(kind)):
             try:
-                out = resolved(_name_of(item), values)
+                out = str(resolved(_name_of(item), values))
                 said = {} if kind == "outs" else {"kind": kind}
                 made.outs[out] = json_object(said | resolved(_flags(item), values), f"stage {name!r}: {out}")
             except Unresolved as exc:

@@ -65,7 +65,7 @@ class _Ingestion:
         self._repository = repository
         self._root = repository.root
         self._lock_file, self._yaml_file = folder / "dvc.lock", folder / "dvc.yaml"
-        _check_there(self._yaml_file, self._lock_file)
+        check_there(folder)
         if not folder.is_relative_to(self._root):
             raise FileProblem(folder, f"lies outside of the clone {self._root}")
         self._folder = folder.relative_to(self._root).as_posix()
@@ -79,7 +79,8 @@ class _Ingestion:
         self._entries = lock.entries(self._lock_file.read_bytes(), self._lock_file)
         self._definitions = definitions.read(self._yaml_file)
         self._brought = history.brought(self._lock_file, self._entries) if versioned else {}
-        self._defined_at = history.changed_at(self._yaml_file)
+        self._defined_at = history.changed_at(self._yaml_file, by_git=versioned)
+        self._outputs = {item.key for entry in self._entries.values() for item in entry.outs}
         self.statements = Statements(SOURCE, settings.namespace)
         self.notes = [*self._definitions.notes]
 
@@ -160,14 +161,13 @@ class _Ingestion:
                 self.statements.set(at, key, item.more)
                 self.statements.set(max(at, self._defined_at), key, said)
                 if said.get("kind") == "metrics":
-                    self.statements.say(at, metrics(self._root / path, path, item.key, execution))
+                    values = list(metrics(self._root / path, path, item.key, execution))
+                    self.statements.say(at, values)
+                    if not values:
+                        self.notes.append(f"{path}: is not as the stage wrote it, or has no values; they were left out")
         if unhashed:
             self.statements.set(at, execution, {"without_hash": unhashed})
             self.notes.append(f"{self._lock_file}: no hash of {', '.join(map(str, unhashed))}; kept as 'without_hash'")
-
-    @property
-    def _outputs(self) -> set[str | None]:
-        return {item.key for entry in self._entries.values() for item in entry.outs}
 
     def _path(self, folder: str, path: str) -> str:
         """A path of the lock, from the clone's root; one that leads out of it as a whole path, an address as it is."""
@@ -178,7 +178,13 @@ class _Ingestion:
         return whole.removeprefix(root)
 
 
-def _check_there(yaml: Path, locked: Path) -> None:
+def check_there(folder: Path) -> None:
+    """That the files of a pipeline are in a folder.
+
+    Raises:
+        FileProblem: one is not.
+    """
+    yaml, locked = folder / "dvc.yaml", folder / "dvc.lock"
     if not yaml.is_file():
         near = sorted(found.parent for found in yaml.parent.glob("*/dvc.yaml"))
         hint = f"; there is one in {', '.join(map(str, near[:5]))}" if near else ""
