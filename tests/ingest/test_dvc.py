@@ -219,6 +219,31 @@ def test_metrics_are_read_only_where_they_are_what_the_stage_wrote(clone: Path) 
     assert not any(isinstance(node, Artifact) and node.values for node in metrics)
 
 
+def test_a_shallow_clone_does_not_take_its_oldest_commit_for_the_one_that_brought_an_entry(
+    clone: Path, tmp_path: Path, run: Run
+) -> None:
+    (clone / "params.yaml").write_text(FILES["params.yaml"].replace("C: 1.0", "C: 2.0"))
+    run("dvc", "repro", "-q", at=clone)
+    for message in ("Two", "Three"):
+        run("git", "commit", "-q", "-a", "--allow-empty", "-m", message, at=clone)
+    run("git", "clone", "-q", "--depth", "2", f"file://{clone}", "shallow", at=tmp_path)
+    ingested(tmp_path / "shallow")
+    assert [node.code for node in executions(tmp_path / "shallow")] == [None] * 6
+    close_repositories()
+    run("git", "fetch", "-q", "--unshallow", at=tmp_path / "shallow")
+    ingested(tmp_path / "shallow")
+    first, second = run("git", "rev-list", "--reverse", "HEAD~1", at=clone).stdout.split()
+    commits = {node.stage: node.code and node.code.commit for node in executions(tmp_path / "shallow")}
+    assert commits.pop("train") == second and set(commits.values()) == {first}
+
+
+def test_without_git_on_the_machine_nothing_is_said_of_commits(clone: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "bin").mkdir()
+    done = run("cmf", "dvc", "ingest", at=clone, PATH=str(tmp_path / "bin"))
+    assert done.stdout.startswith("6 stages recorded")
+    assert [node.code for node in executions(clone)] == [None] * 6
+
+
 def test_what_git_cannot_do_is_told(clone: Path, run: Run) -> None:
     head = run("git", "rev-parse", "HEAD", at=clone).stdout.strip()
     for damaged in (clone / ".git/objects").glob("??/*"):
