@@ -70,8 +70,10 @@ class SegmentWriter:
         self._head = START
         self._forget()
 
-    def append(self, operations: Sequence[Operation]) -> Appended:
+    def append(self, operations: Sequence[Operation], stamps: Sequence[Stamp] | None = None) -> Appended:
         """Write operations, in order, and wait until the disk has them.
+
+        `stamps` are their own, where they were made elsewhere.
 
         Raises:
             JournalUnwritable: it could not; the journal is as before.
@@ -79,7 +81,7 @@ class SegmentWriter:
         """
         with self._lock:
             before = self._head
-            lines, stamped, after = self._lines(operations)
+            lines, stamped, after = self._lines(operations, stamps or [None] * len(operations))
             self._write(lines, after)
             return Appended(self.path, stamped, before, after)
 
@@ -96,7 +98,9 @@ class SegmentWriter:
         self.segment = ulid()
         self.path = self._folder / (self.segment + SUFFIX)
 
-    def _lines(self, operations: Sequence[Operation]) -> tuple[bytes, list[tuple[Stamp, Operation]], Head]:
+    def _lines(
+        self, operations: Sequence[Operation], stamps: Sequence[Stamp | None]
+    ) -> tuple[bytes, list[tuple[Stamp, Operation]], Head]:
         lines: list[bytes] = []
         sequence, total = self._head.sequence, self._head.sum
         if sequence < 0:
@@ -105,13 +109,13 @@ class SegmentWriter:
             lines.append(line)
             sequence = 0
         stamped: list[tuple[Stamp, Operation]] = []
-        for operation in operations:
+        for operation, stamp in zip(operations, stamps, strict=True):
             sequence += 1
             at = self._clock.tick()
-            line, total = record_line(total, sequence, at, operation)
+            line, total = record_line(total, sequence, at, operation, stamp)
             parse_record(line)  # what its own reader would refuse is never written
             lines.append(line)
-            stamped.append((make_stamp(at, self.segment, sequence), operation))
+            stamped.append((stamp or make_stamp(at, self.segment, sequence), operation))
         written = b"".join(line + b"\n" for line in lines)
         return written, stamped, Head(sequence, total, self._head.offset + len(written))
 

@@ -26,6 +26,7 @@ from cmf import __version__, journal, pulled, settings
 from cmf.clock import HybridClock
 from cmf.core import chunks
 from cmf.core.delta import fold
+from cmf.core.delta import operations as operations_of
 from cmf.core.errors import (
     BadRecord,
     ChainBroken,
@@ -36,8 +37,10 @@ from cmf.core.errors import (
     StoreIncompatible,
     StoreUnavailable,
 )
+from cmf.core.identity import kind_of
+from cmf.core.news import Stated, news
 from cmf.core.operations import Operation
-from cmf.core.records import MAX_LINE_BYTES, ORIGIN_PATTERN, parse_header
+from cmf.core.records import MAX_LINE_BYTES, ORIGIN_PATTERN, Stamp, parse_header
 from cmf.core.store import Head, Store, Transaction
 from cmf.journal import Appended, SegmentWriter
 from cmf.places import FOLDER, clone_of
@@ -191,8 +194,27 @@ class Repository:
         Raises:
             JournalUnwritable: nothing was recorded.
         """
+        self._append(operations, None)
+
+    def take(self, statements: Sequence[Stated]) -> int:
+        """Record what other tools recorded, statements with stamps of their own; → how many told anything new.
+
+        What the view knows already is not recorded again.
+
+        Raises:
+            JournalUnwritable: nothing was recorded.
+            InvalidValue: a statement says nothing valid; nothing was recorded.
+        """
+        told = fold(statements)
+        held = self.view.state([key for key in sorted(told.keys()) if kind_of(key) != "use"])
+        new = list(news(operations_of(told), held))
+        if new:
+            self._append([operation for _, operation in new], [stamp for stamp, _ in new])
+        return len(new)
+
+    def _append(self, operations: Sequence[Operation], stamps: Sequence[Stamp] | None) -> None:
         self._leave_parent()
-        appended = self._writer.append(operations)
+        appended = self._writer.append(operations, stamps)
         if self.has_view:
             self._show(appended)
 

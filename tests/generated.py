@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from cmf.clock import written
-from cmf.core.identity import stage_key, use_key
+from cmf.core.identity import pipeline_key, stage_key, use_key
 from cmf.core.operations import (
     EndExecution,
     ForeignIdentity,
@@ -55,6 +55,7 @@ others = st.sampled_from(
     [
         put_execution(NamedIdentity(pipeline="train", stage="again", name="nightly")),
         put_execution(ForeignIdentity(source="openlineage", run="run-1")),
+        put_execution(ForeignIdentity(source="mlmd", run="run-2")),
     ]
 )
 executions = st.one_of(runs, runs, others)
@@ -85,6 +86,30 @@ values = st.sampled_from(
     + [2**53 - 1, "", "1970-01-01", "é\u0000\u2028😀"]
 )
 
+CONTEXTS = [
+    put_context("pipeline", "train"),
+    put_context("stage", "train", parent=pipeline_key("train", None)),
+    put_context("stage", "évaluer", parent=pipeline_key("alone", None)),
+]
+PLACES = [context.key for context in CONTEXTS]
+STATED: list[tuple[str, object]] = [
+    ("cmf.name", "nightly"),
+    ("cmf.type", "Train"),
+    ("cmf.started_at", "2023-11-14T22:13:30.000000Z"),
+    ("cmf.started_at", "yesterday"),
+    ("cmf.command", ["python", "train.py"]),
+    ("cmf.command", "python"),
+    ("cmf.code", {"commit": "c7", "dirty": True}),
+    ("cmf.code", {"commit": "c7", "other": 1}),
+    ("cmf.project", "digits"),
+    ("cmf.project", None),
+    ("cmf.branch", "main"),
+    ("cmf.status", "running"),
+    ("cmf.status", "complete"),
+    ("cmf.parameter.C", 1.0),
+    ("cmf.other", 1),
+]
+
 operations: st.SearchStrategy[Operation] = st.one_of(
     uses,
     uses,
@@ -107,6 +132,13 @@ operations: st.SearchStrategy[Operation] = st.one_of(
         end_commit=st.sampled_from([None, "c9"]),
         error=st.sampled_from([None, "ValueError: no"]),
     ),
+    st.builds(
+        lambda execution, said: SetProperty(key=execution, name=said[0], value=said[1]),
+        execution_keys,
+        st.sampled_from(STATED),
+    ),
+    st.builds(PutRelation, kind=st.just("ran_in"), source=execution_keys, target=st.sampled_from(PLACES)),
+    st.builds(PutRelation, kind=st.just("ran_in"), source=execution_keys, target=st.sampled_from(PLACES)),
     st.builds(SetProperty, key=any_keys, name=st.sampled_from(["accuracy", "name", "key", HOSTILE]), value=values),
     st.builds(Retract, key=any_keys, reason=st.sampled_from([None, "bad data", HOSTILE])),
     st.builds(PutRelation, kind=st.sampled_from(["derived_from", "labels"]), source=artifacts, target=artifacts),
@@ -119,6 +151,7 @@ operations: st.SearchStrategy[Operation] = st.one_of(
         rows=st.sampled_from([((0, 1.5, 0.25),), ((None, 2.0, {"$number": "NaN"}), (2, 3.0, 7))]),
     ),
     st.sampled_from([put_context("pipeline", "alone"), put_context("pipeline", "alone", namespace="team")]),
+    st.sampled_from(CONTEXTS),
 )
 
 stamps = st.builds(

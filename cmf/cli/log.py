@@ -76,10 +76,12 @@ def _say(executions: list[Node], metrics: dict[str, dict[str, Json]]) -> None:
 
 
 def _when(execution: Execution) -> str:
-    """When it started, by this machine's clock and zone."""
-    if execution.started_at is None:
+    """When it started, or else ended, by this machine's clock and zone."""
+    from cmf.core.answers import listed_at
+
+    if not (at := listed_at(execution)):
         return ""
-    return datetime.fromisoformat(execution.started_at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def run_of(execution: Execution) -> str:

@@ -96,7 +96,9 @@ def say_rows(rows: Iterable[tuple[str, str]], indent: int = 0) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int | None, unit: Literal["bytes", "operations"] = "bytes") -> Iterator[Advance]:
+def progress(
+    what: str, total: int | None, unit: Literal["bytes", "operations", "executions"] = "bytes"
+) -> Iterator[Advance]:
     """A bar on standard error while long work is done, told how much more is done; nothing where nobody looks."""
     if not sys.stderr.isatty():
         yield lambda done: None

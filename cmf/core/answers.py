@@ -9,10 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from cmf.core import foreign
 from cmf.core.delta import ArtifactFact, Delta, ExecutionFact, UseFact
+from cmf.core.foreign import Place
 from cmf.core.identity import kind_of, pipeline_key, stage_key
 from cmf.core.model import Artifact, Edge, Execution, Node, Pipeline, Relation, Stage, Status
-from cmf.core.operations import NamedIdentity, PutContext, RunIdentity
+from cmf.core.operations import ForeignIdentity, NamedIdentity, PutContext, RunIdentity
 from cmf.core.records import time_of
 from cmf.core.values import Json
 
@@ -22,6 +24,7 @@ Common = dict[str, Any]
 def nodes(of: Delta, keys: Iterable[str], recorded: Mapping[str, str]) -> Iterator[Node]:
     """The nodes with these keys; `recorded` holds the time at which the store first held each."""
     properties = _by_key(of)
+    places = foreign.places(of)
     series: dict[str, set[str]] = defaultdict(set)
     for execution, name, _ in of.points:
         series[execution].add(name)
@@ -37,7 +40,7 @@ def nodes(of: Delta, keys: Iterable[str], recorded: Mapping[str, str]) -> Iterat
             case "artifact":
                 yield _artifact(common, of.artifacts.get(key))
             case "execution":
-                yield _execution(common, of, series[key])
+                yield _execution(common, of, series[key], places.get(key, ()))
             case _:
                 yield _context(common, of)
 
@@ -110,25 +113,46 @@ def _artifact(common: Common, fact: ArtifactFact | None) -> Artifact:
     )
 
 
-def _execution(common: Common, of: Delta, series: set[str]) -> Execution:
+def _execution(common: Common, of: Delta, series: set[str], places: tuple[Place, ...]) -> Execution:
     key = common["key"]
     fact, end = of.executions.get(key), of.endings.get(key)
     ending: dict[str, Any] = {"status": status_of(fact, end.value.status if end else None)}
     if end:
         ending |= {"ended_at": end.value.ended_at, "end_commit": end.value.end_commit, "error": end.value.error}
-    ending["started_at"] = of.starts_told.get(key)
+    if key in of.starts_told:
+        ending["started_at"] = of.starts_told[key]
     ending["series"] = tuple(sorted(series))
     if fact is None:
         return Execution(name=short(key), stub=True, **common, **ending)
-    return Execution(first_seen=time_of(fact.first), **common, **(ending | _started(key, fact)))
+    stated, rest = _stated(fact, common["properties"])
+    if end is None and "status" in stated:
+        ending["status"] = stated["status"]
+    return Execution(
+        first_seen=time_of(fact.first),
+        **(common | {"properties": rest} | stated | ending | _started(fact, stated, places)),
+    )
+
+
+def listed_at(execution: Execution) -> str:
+    """What executions are listed by: when it started, or where that is not known, when it ended."""
+    return execution.started_at or execution.ended_at or ""
 
 
 def status_of(fact: ExecutionFact | None, ended: str | None) -> Status:
-    """The status of an execution: how it ended, else whether its start is known."""
-    return ended or ("running" if fact else "unknown")  # type: ignore[return-value]
+    """The status of an execution: how it ended, else whether its start is known.
+
+    Another system's run is `unknown` as long as nothing says how it stands: its record may have been made afterwards.
+    """
+    running = fact is not None and not isinstance(fact.identity, ForeignIdentity)
+    return ended or ("running" if running else "unknown")  # type: ignore[return-value]
 
 
-def _started(key: str, fact: ExecutionFact) -> dict[str, Any]:
+def _stated(fact: ExecutionFact, properties: dict[str, Json]) -> tuple[dict[str, Any], dict[str, Json]]:
+    """The fields that properties state, where the execution's own record does not hold them, and the other ones."""
+    return ({}, properties) if isinstance(fact.identity, RunIdentity) else foreign.lifted(properties)
+
+
+def _started(fact: ExecutionFact, stated: dict[str, Any], places: tuple[Place, ...]) -> dict[str, Any]:
     match fact.identity:
         case RunIdentity() as run:
             return {
@@ -145,8 +169,10 @@ def _started(key: str, fact: ExecutionFact) -> dict[str, Any]:
             }
         case NamedIdentity() as named:
             return {"name": named.name, "pipeline": named.pipeline, "stage": named.stage, "type": named.stage}
-        case _ as foreign:
-            return {"name": foreign.run, "type": foreign.source}
+        case ForeignIdentity() as run:
+            shown = places[0] if places else Place(None, None)
+            names = {"name": stated.get("name") or shown.stage or run.run, "type": stated.get("type", run.source)}
+            return names | {"pipeline": shown.pipeline, "stage": shown.stage}
 
 
 def _context(common: Common, of: Delta) -> Node:
@@ -161,8 +187,8 @@ def _context(common: Common, of: Delta) -> Node:
 
 
 def context_keys(of: Delta) -> set[str]:
-    """The keys of the pipelines and stages that its executions run in."""
-    found: set[str] = set()
+    """The keys of the pipelines and stages that its executions run in; where a relation says it, only the stages'."""
+    found = {relation.target for relation in of.relations if relation.kind == "ran_in"}
     for fact in of.executions.values():
         if isinstance(run := fact.identity, RunIdentity | NamedIdentity):
             found.add(pipeline_key(run.pipeline, run.namespace))

@@ -56,11 +56,22 @@ def statements(store: Store, keys: Iterable[str]) -> Iterator[bytes]:
         lines = _lines(delta)
         count += len(lines)
         yield b"".join(lines)
-    for piece in _batched(sorted(contexts), PIECE):
-        lines = _lines(store.state(piece))
+    for delta in _contexts(store, contexts):
+        lines = _lines(delta)
         count += len(lines)
         yield b"".join(lines)
     yield encode(EndOfPull(count)) + b"\n"
+
+
+def _contexts(store: Store, keys: set[str]) -> Iterator[Delta]:
+    """What is held of these pipelines and stages, and of the pipelines of those stages."""
+    told: set[str] = set()
+    while waiting := keys - told:
+        told |= waiting
+        for piece in _batched(sorted(waiting), PIECE):
+            delta = store.state(piece)
+            keys = keys | {fact.operation.parent for fact in delta.contexts.values() if fact.operation.parent}
+            yield delta
 
 
 def _lines(delta: Delta) -> list[bytes]:

@@ -13,11 +13,11 @@ from typing import TypeVar
 import networkx as nx
 
 from cmf.clock import now
-from cmf.core import answers
-from cmf.core.delta import Delta, ExecutionFact
+from cmf.core import answers, foreign
+from cmf.core.delta import Delta
+from cmf.core.foreign import Place
 from cmf.core.identity import kind_of
 from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Pipeline, Stats
-from cmf.core.operations import NamedIdentity, RunIdentity
 from cmf.core.paging import after_cursor, cursor_of
 from cmf.core.store import Filters, Head, ListKind, Step, Transaction
 
@@ -102,10 +102,15 @@ class MemoryStore:
 
     def members(self, projects: Collection[tuple[str, str | None]], pipelines: Collection[str]) -> list[str]:
         """See the port."""
+        ran = foreign.places(self._delta)
         return sorted(
-            key
-            for key, fact in self._delta.executions.items()
-            if _of_pipeline(fact, pipelines) or any(_of_project(fact, project, branch) for project, branch in projects)
+            node.key
+            for node in self.nodes(self._delta.executions)
+            if isinstance(node, Execution)
+            and (
+                any(place.pipeline in pipelines for place in _places(node, ran))
+                or any(_of_project(node, project, branch) for project, branch in projects)
+            )
         )
 
     def state(self, keys: Collection[str] | None = None) -> Delta:
@@ -169,12 +174,18 @@ class MemoryStore:
                 return (
                     filters.type in (None, node.type)
                     and filters.status in (None, node.status)
-                    and filters.pipeline in (None, node.pipeline)
-                    and filters.stage in (None, node.stage)
+                    and self._ran_in(node, filters)
                     and filters.project in (None, node.project)
                 )
             case _:
                 return not any((filters.type, filters.stage, filters.project, filters.status, filters.pipeline))
+
+    def _ran_in(self, execution: Execution, filters: Filters) -> bool:
+        """Whether one of the places that an execution ran in is that pipeline and that stage."""
+        return any(
+            filters.pipeline in (None, place.pipeline) and filters.stage in (None, place.stage)
+            for place in _places(execution, foreign.places(self._delta))
+        )
 
     def _used(self, artifact: str, filters: Filters) -> bool:
         """Whether an execution of that pipeline, stage and project uses the artifact."""
@@ -204,7 +215,7 @@ class _MemoryTransaction:
 def _order(node: Node) -> tuple[str, str]:
     match node:
         case Execution():
-            return node.started_at or "", node.key
+            return answers.listed_at(node), node.key
         case Artifact():
             return node.first_seen or "", node.key
         case Pipeline():
@@ -217,13 +228,13 @@ def _matches(node: Node, q: str) -> bool:
     return q.lower() in node.name.lower() or node.key.partition(":")[2].startswith(q) or node.key.startswith(q)
 
 
-def _of_pipeline(fact: ExecutionFact, pipelines: Collection[str]) -> bool:
-    return isinstance(fact.identity, RunIdentity | NamedIdentity) and fact.identity.pipeline in pipelines
+def _places(node: Execution, ran: Mapping[str, tuple[Place, ...]]) -> tuple[Place, ...]:
+    """Everywhere that an execution ran."""
+    return ran.get(node.key) or (Place(node.pipeline, node.stage),)
 
 
-def _of_project(fact: ExecutionFact, project: str, branch: str | None) -> bool:
-    of = fact.identity
-    return isinstance(of, RunIdentity) and of.project == project and branch in (None, of.branch)
+def _of_project(node: Execution, project: str, branch: str | None) -> bool:
+    return node.project == project and branch in (None, node.branch)
 
 
 def _restricted(of: Delta, keys: set[str]) -> Delta:

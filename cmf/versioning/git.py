@@ -49,15 +49,20 @@ class VersioningWarning(UserWarning):
 
 def git_versioning(folder: Path) -> CodeVersioning:
     """The versions of the code in a folder: those of the git repository that it lies in, if it does."""
+    repo = open_git(folder)
+    return NoCodeVersioning() if repo is None or repo.bare else GitVersioning(repo)
+
+
+def open_git(folder: Path) -> Repo | None:
+    """The git repository that a folder lies in; None where there is none, or no git."""
     try:
         from git import InvalidGitRepositoryError, NoSuchPathError, Repo
     except ImportError:  # GitPython's way to say that there is no git on this machine
-        return NoCodeVersioning()
+        return None
     try:
-        repo = Repo(folder, search_parent_directories=True)
+        return Repo(folder, search_parent_directories=True)
     except (InvalidGitRepositoryError, NoSuchPathError):
-        return NoCodeVersioning()
-    return NoCodeVersioning() if repo.bare else GitVersioning(repo)
+        return None
 
 
 class _Look(NamedTuple):
@@ -207,7 +212,7 @@ class GitVersioning:
         return _Look(started_ns, heads, text, states, found, version, due_at)
 
     def _version(self, found: Status, before: _Look | None) -> CodeVersion:
-        remote = _remote(self._repo)
+        remote = remote_of(self._repo)
         snapshot = None
         with _telling("the tree as it is"):
             snapshot = self._snapshot(found, before) if self._can_commit else None
@@ -333,8 +338,13 @@ def _plain(text: str) -> str:
     return re.sub(r"[<>\n]", "", text)
 
 
-def _remote(repo: Repo) -> str | None:
+def remote_of(repo: Repo) -> str | None:
     """The address of `origin`, or of the first remote, without a password in it."""
     urls = {remote.name: next(iter(remote.urls), None) for remote in repo.remotes}
     url = urls.get("origin") or next(iter(urls.values()), None)
-    return re.sub(r"(?<=://)[^@/]*@", "", url) if url else None
+    return without_password(url) if url else None
+
+
+def without_password(url: str) -> str:
+    """An address without the user and password in it."""
+    return re.sub(r"(?<=://)[^@/\s]*@", "", url)

@@ -12,8 +12,12 @@ WHERE (n.first_seen < $at OR n.key < $key)
   AND ($type IS NULL OR $type IN n.types)
   AND (NOT $used OR EXISTS {
     MATCH (n)-[:INPUT|OUTPUT]-(e:Execution)
-    WHERE ($pipeline IS NULL OR e.pipeline = $pipeline)
-      AND ($stage IS NULL OR e.stage = $stage)
+    WHERE (
+        (($pipeline IS NULL OR e.pipeline = $pipeline) AND ($stage IS NULL OR e.stage = $stage)) OR
+        any(place IN e.places WHERE
+          ($pipeline IS NULL OR place STARTS WITH $pipeline + '\n') AND
+          ($stage IS NULL OR place ENDS WITH '\n' + $stage))
+      )
       AND ($project IS NULL OR e.project = $project)
   })
 RETURN n.key AS key

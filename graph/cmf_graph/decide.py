@@ -13,6 +13,7 @@ from typing import Any
 from cmf.core.delta import Delta
 from cmf.core.identity import kind_of
 from cmf_graph.held import Held
+from cmf_graph.places import placed
 from cmf_graph.shape import Link, NodeRow, node_rows, parent_link, pending_rows, relation_link, use_rows
 
 Rows = list[dict[str, Any]]
@@ -40,14 +41,24 @@ def decide(delta: Delta, held: Held, now: str) -> Changes:
     joined.join(held.delta)
     joined.join(part(delta, known))
     nodes = node_keys(delta)
-    _create_nodes(changes, delta, nodes - known, now)
-    _update_nodes(changes, delta, held, joined, nodes & known, now)
+    places = _places(delta, held)
+    _create_nodes(changes, placed(delta, places), nodes - known, now)
+    _update_nodes(changes, delta, held, placed(joined, places), (nodes & known) | held.replaced, now)
     _link_parents(changes, delta, held)
     _create_uses(changes, delta, held, joined, now)
     _update_uses(changes, held, joined, now)
     _put_pending(changes, delta, held, joined, now)
     _put_relations(changes, delta, held)
     return changes
+
+
+def _places(delta: Delta, held: Held) -> Delta:
+    """Where executions ran, after the merge."""
+    places = Delta(contexts=dict(held.places.contexts), relations=dict(held.places.relations))
+    ran_in = {relation: first for relation, first in delta.relations.items() if relation.kind == "ran_in"}
+    if places or ran_in:
+        places.join(Delta(contexts=delta.contexts, relations=ran_in))
+    return places
 
 
 def part(of: Delta, keys: Collection[str]) -> Delta:
@@ -92,7 +103,7 @@ def _create_nodes(changes: Changes, delta: Delta, keys: Collection[str], now: st
 def _update_nodes(changes: Changes, delta: Delta, held: Held, joined: Delta, keys: Collection[str], now: str) -> None:
     """The nodes that are known and that the delta says something new of."""
     series = _all_series(delta, held)
-    before = {row.key: row for row in node_rows(held.delta, keys)}
+    before = {row.key: row for row in node_rows(placed(held.delta, held.places), keys)}
     for row in node_rows(joined, sorted(keys)):
         old = _with_series(before[row.key], held.series.get(row.key, ()))
         new = _with_series(row, series.get(row.key, ()))

@@ -43,6 +43,10 @@ class Held:
     """The names of the series of executions, without their points."""
     pending: set[str] = field(default_factory=set)
     """Keys of uses that something was said of, but that have not come."""
+    places: Delta = field(default_factory=Delta)
+    """Where executions ran whose own record does not say it."""
+    replaced: set[str] = field(default_factory=set)
+    """Known executions of which it may be said anew where they ran, without a word of themselves."""
 
     def read_nodes(self, run: Run, keys: Collection[str]) -> None:
         """Take in the nodes with these keys."""

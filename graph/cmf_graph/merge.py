@@ -12,6 +12,7 @@ from cmf.core.values import encode
 from cmf_graph.connection import Run
 from cmf_graph.decide import Changes, decide, node_keys, said_of_uses
 from cmf_graph.held import Held, batches
+from cmf_graph.places import read_touched
 from cmf_graph.queries import load
 from cmf_graph.shape import points_id
 
@@ -55,6 +56,7 @@ def _whole(delta: Delta) -> Delta:
 def _held(run: Run, delta: Delta) -> Held:
     held = Held()
     held.read_nodes(run, node_keys(delta))
+    read_touched(run, delta, held)
     _hold_pending(run, delta, held)
     known = held.recorded
     # A use can only be here if both its ends are, so what comes with a new execution is not looked for.

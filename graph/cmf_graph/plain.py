@@ -15,7 +15,7 @@ STRUCTURAL = frozenset(
     {"key", "name", "first", "first_seen", "first_origin", "recorded_at", "retracted", "retraction_recorded_at"}
     | {"types", "size_bytes", "sha256", "namespace", "parent"}
     | {"pipeline", "stage", "type", "project", "branch", "status", "started", "started_at", "ended_at", "error"}
-    | {"command", "commit", "remote", "dirty", "end_commit", "series"}
+    | {"command", "commit", "remote", "dirty", "end_commit", "series", "places"}
     | {"path", "long_path", "commit_stamp", "url", "url_stamp"}
 )
 """Properties that cmf itself sets; a user's property of such a name gets the prefix."""

@@ -11,6 +11,7 @@ from cmf.core.model import Node, NodeDetail
 from cmf.core.records import Stamp
 from cmf_graph.connection import Run
 from cmf_graph.held import Held
+from cmf_graph.places import foreign, placed, places_of
 from cmf_graph.queries import load
 
 
@@ -19,7 +20,9 @@ def nodes(run: Run, keys: Collection[str]) -> list[Node]:
     held = Held()
     held.read_nodes(run, keys)
     _name_series(held)
-    return list(answers.nodes(held.delta, held.recorded, held.recorded))
+    ran = foreign(held.delta)
+    known = placed(held.delta, places_of(run, ran)) if ran else held.delta
+    return list(answers.nodes(known, held.recorded, held.recorded))
 
 
 def detail(run: Run, key: str, limit: int) -> NodeDetail | None:

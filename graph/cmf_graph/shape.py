@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from cmf.core import answers
+from cmf.core import answers, foreign
 from cmf.core.delta import Delta, Register, RelationFact, UseFact
 from cmf.core.identity import stage_key
 from cmf.core.model import Artifact, ArtifactType, Edge, Execution, Node, Pipeline, Stage
@@ -60,12 +60,15 @@ class Link(NamedTuple):
 def node_rows(delta: Delta, keys: Collection[str]) -> Iterator[NodeRow]:
     """The nodes with these keys, as the delta tells of them."""
     stated = stated_by_key(delta)
+    ran = foreign.places(delta)
     for node in answers.nodes(delta, keys, {}):
         properties: Properties = {"key": node.key, "name": node.name, **_said(delta, stated, node.key)}
         if node.retracted is not None:
             properties["retracted"] = node.retracted
         properties |= mirrored(node.properties)
         properties |= _DESCRIBE[type(node)](delta, node)
+        if len(places := ran.get(node.key, ())) > 1:
+            properties["places"] = [f"{place.pipeline or ''}\n{place.stage or ''}" for place in places]
         yield NodeRow(node.key, _labels(node), {k: v for k, v in properties.items() if v is not None})
 
 
@@ -169,7 +172,7 @@ def _execution(delta: Delta, node: Execution) -> Properties:
 def _start(node: Execution) -> Properties:
     found: Properties = {
         # The position in lists: as text, since a time that is not known must have a place too.
-        "started": node.started_at or "",
+        "started": answers.listed_at(node),
         "pipeline": node.pipeline,
         "stage": node.stage,
         "type": node.type,

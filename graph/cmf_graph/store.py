@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from cmf.clock import now
+from cmf.core.answers import listed_at
 from cmf.core.delta import Delta
 from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Stats
 from cmf.core.paging import cursor_of
@@ -160,7 +161,7 @@ def _position(node: Node) -> tuple[str, str]:
     """Where a node is in its list."""
     match node:
         case Execution():
-            return node.started_at or "", node.key
+            return listed_at(node), node.key
         case Artifact():
             return node.first_seen or "", node.key
         case _:

@@ -13,6 +13,21 @@ from cmf.stores.sqlite import read
 _USER: Final = """EXISTS (
     SELECT 1 FROM use AS u JOIN execution AS x ON x.id IN (u.source, u.target)
     WHERE (u.source = n.id OR u.target = n.id) AND {0})"""
+_PLACE: Final = "where it ran"
+
+# Another system's execution is listed under one place that it ran in, and found under every one.
+_RAN_THERE: Final = """({0} OR {1}.id IN (
+    SELECT r.source FROM context AS s LEFT JOIN context AS p ON p.id = s.parent
+    JOIN relation AS r ON r.target = s.id AND r.kind = 'ran_in'
+    JOIN execution AS f ON f.id = r.source AND f.identity LIKE '{{"rule":"foreign/%'
+    WHERE {2}))"""
+_PLACES: Final = {
+    "pipeline": "(CASE s.kind WHEN 'stage' THEN p.name ELSE s.name END) = :pipeline",
+    "stage": "s.kind = 'stage' AND s.name = :stage",
+}
+_STATUS: Final = """coalesce(d.status, CASE WHEN n.identity NOT LIKE '{"rule":"foreign/%' OR EXISTS (
+    SELECT 1 FROM property AS p WHERE p.entity = n.id AND p.name = 'cmf.status' AND p.value = '"running"')
+    THEN 'running' ELSE 'unknown' END) = :status"""
 
 # Per kind: the table, what it is sorted by, and what each filter asks of a row.
 _TABLES: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
@@ -21,10 +36,10 @@ _TABLES: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
         "n.started_at",
         {
             "type": "n.type = :type",
-            "pipeline": "n.pipeline = :pipeline",
-            "stage": "n.stage = :stage",
+            "pipeline": _PLACE,
+            "stage": _PLACE,
             "project": "n.project = :project",
-            "status": "coalesce(d.status, 'running') = :status",
+            "status": _STATUS,
         },
     ),
     "artifact": (
@@ -86,8 +101,18 @@ def _conditions(kind: ListKind, asked: dict[str, Any]) -> str:
     """The conditions of the filters asked for; a filter that this kind has no notion of matches nothing."""
     known = _TABLES[kind][2] | _ANY_KIND
     conditions = ["n.kind = 'pipeline'"] if kind == "pipeline" else ["1"]
-    users = [f"x.{name} = :{name}" for name in asked if known.get(name) is _USER]
-    if users:
-        conditions.append(_USER.format(" AND ".join(users)))
-    conditions += [known.get(name, "0") for name in asked if known.get(name) is not _USER]
+    if users := [name for name in asked if known.get(name) is _USER]:
+        conditions.append(_USER.format(" AND ".join(_of_execution("x", users))))
+    conditions += _of_execution("n", [name for name in asked if known.get(name) is _PLACE])
+    conditions += [known.get(name, "0") for name in asked if known.get(name) not in (_USER, _PLACE)]
     return " AND ".join(conditions)
+
+
+def _of_execution(alias: str, names: list[str]) -> list[str]:
+    """That an execution has the pipeline, stage and project asked for, pipeline and stage together."""
+    places = [name for name in names if name in _PLACES]
+    conditions = [f"{alias}.{name} = :{name}" for name in names if name not in places]
+    if places:
+        shown = " AND ".join(f"{alias}.{name} = :{name}" for name in places)
+        conditions.append(_RAN_THERE.format(shown, alias, " AND ".join(_PLACES[name] for name in places)))
+    return conditions

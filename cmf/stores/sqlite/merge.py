@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+from cmf.core import answers
 from cmf.core.delta import Delta, ExecutionFact, Register
+from cmf.core.foreign import PREFIX
+from cmf.core.model import Execution
 from cmf.core.operations import ForeignIdentity, NamedIdentity, RunIdentity
 from cmf.core.records import Stamp, time_of
 from cmf.core.values import encode
+from cmf.stores.sqlite import read
 from cmf.stores.sqlite.statements import statements
 
 _MERGE = statements("merge")
 Rows = Iterator[tuple[Any, ...]]
 
+PIECE = 1_000
+"""How many executions are read at a time."""
+
 
 def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str) -> None:
     """Join a delta into the tables, inside the caller's transaction."""
     ids = _entities(db, delta, recorded_at)
+    contexts = _json([ids[key] for key in delta.contexts])
+    untold = [row[0] for row in db.execute(_MERGE["untold_contexts"], {"ids": contexts})]
     tables: dict[str, Rows] = {
         "context": _contexts(delta, ids),
         "execution": _executions(delta, ids),
@@ -26,7 +36,6 @@ def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str) -> None:
         "artifact_type": ((ids[key], name) for key, fact in delta.artifacts.items() for name in fact.types),
         "use": _uses(delta, ids),
         "ending": _endings(delta, ids),
-        "told_start": ((ids[key],) for key in _may_lack_a_start(delta)),
         "property": ((ids[key], name, r.stamp, r.order.decode()) for (key, name), r in delta.properties.items()),
         "retraction": (
             (ids[key], r.stamp, r.order.decode(), r.value, recorded_at) for key, r in delta.retractions.items()
@@ -38,6 +47,7 @@ def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str) -> None:
     }
     for name, rows in tables.items():
         db.executemany(_MERGE[name], rows)
+    _list_stated(db, [ids[key] for key in _may_be_stated(delta)], untold)
     db.execute(_MERGE["progress"], (recorded_at, _greatest_time(delta)))
 
 
@@ -60,7 +70,10 @@ def _executions(delta: Delta, ids: dict[str, int]) -> Rows:
 
 
 def _listed(fact: ExecutionFact) -> tuple[Any, ...]:
-    """What lists are narrowed and sorted by: name, pipeline, stage, type, project, branch, start."""
+    """What lists are narrowed and sorted by: name, pipeline, stage, type, project, branch, start.
+
+    What statements say of it instead is filled in at the end, when all they say is there.
+    """
     match fact.identity:
         case RunIdentity() as run:
             return run.stage, run.pipeline, run.stage, run.type, run.project, run.branch, run.started_at
@@ -93,9 +106,31 @@ def _endings(delta: Delta, ids: dict[str, int]) -> Rows:
         yield ids[key], r.stamp, r.order.decode(), r.value.status, delta.starts_told.get(key)
 
 
-def _may_lack_a_start(delta: Delta) -> set[str]:
-    unstarted = {key for key, fact in delta.executions.items() if not isinstance(fact.identity, RunIdentity)}
-    return unstarted | delta.starts_told.keys()
+def _may_be_stated(delta: Delta) -> set[str]:
+    """The executions of which it may say anew what they are listed under."""
+    found = {key for key, fact in delta.executions.items() if not isinstance(fact.identity, RunIdentity)}
+    found |= delta.endings.keys()
+    found |= {relation.source for relation in delta.relations if relation.kind == "ran_in"}
+    return found | {key for key, name in delta.properties if name.startswith(PREFIX)}
+
+
+def _list_stated(db: sqlite3.Connection, ids: list[int], contexts: list[int]) -> None:
+    """List the executions that statements say it of under what they say by now; `contexts` are those new to us."""
+    if not ids and not contexts:
+        return
+    touched = dict(db.execute(_MERGE["stated"], {"ids": _json(ids), "contexts": _json(contexts)}).fetchall())
+    waiting = iter(sorted(touched))
+    while piece := list(islice(waiting, PIECE)):
+        found = [node for node in read.nodes(db, piece) if isinstance(node, Execution)]
+        db.executemany(_MERGE["listed"], ((*_listed_answer(node), touched[node.key]) for node in found))
+
+
+def _listed_answer(node: Execution) -> tuple[Any, ...]:
+    return node.name, node.pipeline, node.stage, node.type, node.project, node.branch, answers.listed_at(node)
+
+
+def _json(value: object) -> str:
+    return encode(value).decode()
 
 
 def _greatest_time(delta: Delta) -> str:

@@ -39,6 +39,7 @@ def nodes(db: sqlite3.Connection, keys: Iterable[str]) -> list[Node]:
     for key, series in db.execute(_READ["series"], at):
         # An answer names the series; their points are asked for by themselves.
         of.points[key, series, 0] = Register.of(Stamp(""), [])
+    _read_places(db, at, of)
     return list(answers.nodes(of, (row[1] for row in found), {row[1]: row[2] for row in found}))
 
 
@@ -94,6 +95,16 @@ def _read_nodes(db: sqlite3.Connection, at: dict[str, str], of: Delta) -> None:
         if started_at is not None:
             of.starts_told[key] = started_at
     _read_said(db, at, of)
+
+
+def _read_places(db: sqlite3.Connection, at: dict[str, str], of: Delta) -> None:
+    for key, first, stage, told, kind, name, namespace, parent, parent_told, *names in db.execute(_READ["places"], at):
+        of.relations[RelationFact("ran_in", key, stage)] = first
+        context = PutContext(key=stage, kind=kind, name=name, parent=parent, namespace=namespace)
+        of.contexts[stage] = ContextFact(told, context)
+        if parent_told:
+            pipeline = PutContext(key=parent, kind="pipeline", name=names[0], namespace=names[1])
+            of.contexts[parent] = ContextFact(parent_told, pipeline)
 
 
 def _read_said(db: sqlite3.Connection, at: dict[str, str], of: Delta) -> None:

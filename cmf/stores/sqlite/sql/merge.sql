@@ -49,10 +49,26 @@ ON CONFLICT (execution) DO UPDATE SET
     stamp = max(stamp, excluded.stamp),
     started_at = min(coalesce(started_at, excluded.started_at), coalesce(excluded.started_at, started_at));
 
--- name: told_start
--- A run that names no start of its own is listed under the one that its end told.
-UPDATE execution SET started_at = coalesce((SELECT started_at FROM ending WHERE execution = execution.id), '')
-WHERE id = ? AND identity NOT LIKE '{"rule":"run/%';
+-- name: untold_contexts
+-- Those of these that nothing was told of yet.
+SELECT value FROM json_each(:ids) WHERE value NOT IN (SELECT id FROM context);
+
+-- name: stated
+-- The executions whose own record does not say what they are listed under: among these, and those that ran in
+-- these contexts or in stages of them.
+WITH place (id) AS (
+    SELECT value FROM json_each(:contexts)
+    UNION SELECT id FROM context WHERE parent IN (SELECT value FROM json_each(:contexts))
+), touched (id) AS (
+    SELECT value FROM json_each(:ids)
+    UNION SELECT r.source FROM place JOIN relation AS r ON r.target = place.id AND r.kind = 'ran_in'
+)
+SELECT e.key, e.id FROM touched JOIN execution AS x ON x.id = touched.id JOIN entity AS e ON e.id = x.id
+WHERE x.identity NOT LIKE '{"rule":"run/%';
+
+-- name: listed
+UPDATE execution SET name = ?, pipeline = ?, stage = ?, type = ?, project = ?, branch = ?, started_at = ?
+WHERE id = ?;
 
 -- name: property
 INSERT INTO property (entity, name, stamp, value) VALUES (?, ?, ?, ?)

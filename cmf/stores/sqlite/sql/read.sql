@@ -19,6 +19,14 @@ LEFT JOIN entity AS p ON p.id = c.parent;
 SELECT e.key, x.first, x.identity
 FROM json_each(:ids) AS j JOIN execution AS x ON x.id = j.value JOIN entity AS e ON e.id = x.id;
 
+-- name: places
+-- Where executions ran whose own record does not say it, with what is told of the stage and of its pipeline.
+SELECT x.key, r.first, s.key, c.first, c.kind, c.name, c.namespace, p.key, o.first, o.name, o.namespace
+FROM json_each(:ids) AS j JOIN execution AS f ON f.id = j.value AND f.identity LIKE '{"rule":"foreign/%'
+JOIN entity AS x ON x.id = f.id JOIN relation AS r ON r.source = f.id AND r.kind = 'ran_in'
+JOIN context AS c ON c.id = r.target JOIN entity AS s ON s.id = c.id
+LEFT JOIN entity AS p ON p.id = c.parent LEFT JOIN context AS o ON o.id = c.parent;
+
 -- name: endings
 SELECT e.key, d.stamp, d.body, d.started_at
 FROM json_each(:ids) AS j JOIN ending AS d ON d.execution = j.value JOIN entity AS e ON e.id = d.execution;
@@ -84,7 +92,12 @@ SELECT e.key FROM execution AS x JOIN entity AS e ON e.id = x.id
 WHERE x.project = :project AND (:branch IS NULL OR x.branch = :branch);
 
 -- name: executions_of_pipeline
-SELECT e.key FROM execution AS x JOIN entity AS e ON e.id = x.id WHERE x.pipeline = :pipeline;
+SELECT e.key FROM execution AS x JOIN entity AS e ON e.id = x.id WHERE x.pipeline = :pipeline
+UNION
+SELECT e.key FROM context AS p JOIN context AS s ON p.id IN (s.id, s.parent)
+JOIN relation AS r ON r.target = s.id AND r.kind = 'ran_in'
+JOIN execution AS x ON x.id = r.source AND x.identity LIKE '{"rule":"foreign/%' JOIN entity AS e ON e.id = x.id
+WHERE p.kind = 'pipeline' AND p.name = :pipeline;
 
 -- name: count_kinds
 SELECT 'artifact', count(*) FROM artifact UNION ALL SELECT 'execution', count(*) FROM execution

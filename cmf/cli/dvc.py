@@ -1,0 +1,61 @@
+"""`cmf dvc`: what DVC recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cmf.cli.options import JsonOption
+from cmf.cli.terminal import note, say, say_json
+
+if TYPE_CHECKING:
+    from cmf.ingest.dvc import Ingested
+
+EXAMPLE = "Example: cmf dvc ingest pipelines/digits --pipeline digits"
+
+app = typer.Typer(help="Bring in what DVC recorded.", epilog=EXAMPLE, no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:  # with one command alone, Typer would take the group for it
+    pass
+
+
+@app.command(epilog=EXAMPLE)
+def ingest(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where dvc.yaml and dvc.lock are.")] = Path(),
+    pipeline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call the pipeline, where the folder's name will not do.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record the stages of a DVC pipeline as dvc.lock has them.
+
+    What is known already is not recorded again.
+    """
+    from cmf.core.values import check_name
+    from cmf.ingest.dvc import check_there
+    from cmf.ingest.dvc import ingest as ingest_dvc
+    from cmf.recording import open_repository
+
+    if pipeline is not None:
+        check_name(pipeline, "the pipeline's name")
+    check_there(folder.resolve())  # before the folder is made a clone
+    done = ingest_dvc(open_repository(folder), folder, pipeline)
+    for text in done.notes:
+        note(text)
+    if as_json:
+        say_json({"executions": done.executions, "statements": done.statements, "notes": done.notes})
+    else:
+        say(_words(done))
+
+
+def _words(done: Ingested) -> str:
+    from cmf.pictures.labels import counted
+
+    stages = counted(len(done.executions), "stage")
+    if not done.statements:
+        return f"nothing new: {stages}, recorded before"
+    return f"{stages} recorded, {counted(done.statements, 'statement')} new"
