@@ -32,6 +32,18 @@ journal: up to fifteen points that it already has.
 _INF: Final = float("inf")
 
 
+_forks = 0
+"""How often this process was forked."""
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_parent=_count_fork)
+
+
 class _Gathered:
     """The points of a series from the last chunk on that may be told again; `told` of them are written."""
 
@@ -48,14 +60,23 @@ class PointBuffer:
 
     `record` writes operations to the journal; it is called from the thread that adds the point that fills a
     chunk, and from a timer; by one of them at a time, so that of two tellings of a chunk the later has more.
+    An execution that another process may record too (`only_process=False`) gets chunks with numbers from some
+    block of their own, as in a forked child: with equal numbers the later would take the place of the earlier.
     """
 
     _problem: Exception | None
 
-    def __init__(self, execution: str, record: Callable[[Sequence[Operation]], None]) -> None:
+    def __init__(
+        self, execution: str, record: Callable[[Sequence[Operation]], None], *, only_process: bool = True
+    ) -> None:
         self._execution = execution
         self._record = record
-        self._begin(first_chunk=0)
+        self._begin(first_chunk=0 if only_process else _some_block())
+
+    @property
+    def may_have_points(self) -> bool:
+        """Whether this process added points, or may have children that did."""
+        return bool(self._series) or self._forks != _forks
 
     def add(self, series: str, value: object, step: object) -> None:
         """Take in a point.
@@ -103,6 +124,7 @@ class PointBuffer:
 
     def _begin(self, first_chunk: int) -> None:
         self._process = os.getpid()
+        self._forks = _forks
         self._lock = threading.Lock()
         self._writing = threading.RLock()
         self._series: dict[str, _Gathered] = defaultdict(lambda: _Gathered(first_chunk))
@@ -112,7 +134,7 @@ class PointBuffer:
     def _leave_parent(self) -> None:
         """In a forked child: the points gathered so far are the parent's, and so are the numbers of its chunks."""
         if self._process != os.getpid():
-            self._begin(first_chunk=(1 + secrets.randbits(31)) << 21)
+            self._begin(first_chunk=_some_block())
 
     def _untold(self) -> list[PutPoints]:
         """The operations that write what is not written yet."""
@@ -160,6 +182,10 @@ class PointBuffer:
         if (problem := self._problem) is not None:
             self._problem = None
             raise problem
+
+
+def _some_block() -> int:
+    return (1 + secrets.randbits(31)) << 21
 
 
 def _step(step: object, series: str) -> int:

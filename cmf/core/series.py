@@ -63,6 +63,18 @@ class SeriesQuestion(
     to_step: Whole | None = None
 
 
+def checked(question: SeriesQuestion) -> SeriesQuestion:
+    """A question whose parts a caller put together, as it would come from elsewhere.
+
+    Raises:
+        BadQuestion: a part of it is out of bounds, or of another type.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(question), SeriesQuestion)
+    except (msgspec.ValidationError, TypeError, OverflowError) as exc:
+        raise BadQuestion(f"no question for points: {exc}") from exc
+
+
 def series_of(store: Store, execution: str) -> SeriesList:
     """Each series of an execution in few words; one without points is left out.
 
@@ -182,15 +194,19 @@ class _Extent:
 
     def take(self, rows: Sequence[Point]) -> None:
         """Take in points."""
+        if not rows:
+            return
         self.total += len(rows)
-        self.kept.extend(rows if self.total <= self._limit else ())
+        if self.total <= self._limit:
+            self.kept.extend(rows)
         self.tagged = self.tagged or any(type(row[2]) is dict for row in rows)
         if self.axis == "step":
             self.axis = _axis(rows)
         axes: tuple[Axis, ...] = ("time", "step") if self.axis == "step" else ("time",)
         for axis in axes:
-            places = [*self._ends[axis], *map(_PLACES[axis], rows)]
-            self._ends[axis] = min(places), max(places)
+            places = [*map(_PLACES[axis], rows)]
+            least, greatest = self._ends[axis]
+            self._ends[axis] = min(least, *places), max(greatest, *places)
 
 
 def _parts(chunks: Chunks, extent: _Extent, limit: int) -> dict[int, _Corners]:
@@ -255,7 +271,9 @@ class _Corners:
         self.odd_counts: dict[str, int] = {}
 
     def take(self, rows: Sequence[Point]) -> None:
-        """Take in points, at least one, which are in order."""
+        """Take in points, which are in order."""
+        if not rows:
+            return
         self.total += len(rows)
         self._ends(rows[0], rows[-1])
         values = [row[2] for row in rows]
