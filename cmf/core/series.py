@@ -16,8 +16,8 @@ sign are kept of each part too: neither an outlier nor a NaN vanishes.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
 from operator import itemgetter
 from typing import Annotated, Any, Final, Literal
 
@@ -173,7 +173,7 @@ _PLACES: Final[dict[Axis, Callable[[Point], Any]]] = {"step": itemgetter(0), "ti
 
 
 def _axis(points: Iterable[Point]) -> Axis:
-    return "time" if any(point[0] is None for point in points) else "step"
+    return "time" if None in [point[0] for point in points] else "step"
 
 
 class _Extent:
@@ -199,7 +199,7 @@ class _Extent:
         self.total += len(rows)
         if self.total <= self._limit:
             self.kept.extend(rows)
-        self.tagged = self.tagged or any(type(row[2]) is dict for row in rows)
+        self.tagged = self.tagged or dict in {*map(type, map(itemgetter(2), rows))}
         if self.axis == "step":
             self.axis = _axis(rows)
         axes: tuple[Axis, ...] = ("time", "step") if self.axis == "step" else ("time",)
@@ -222,9 +222,13 @@ def _parts(chunks: Chunks, extent: _Extent, limit: int) -> dict[int, _Corners]:
 
     parts: dict[int, _Corners] = {}
     for rows in chunks:
-        for number, group in groupby(sorted(rows, key=order), key=part):
-            corners = parts.setdefault(number, _Corners(extent.axis))
-            corners.take(list(group))
+        ordered = sorted(rows, key=order)
+        start = 0
+        while start < len(ordered):
+            number = part(ordered[start])
+            end = bisect_right(ordered, number, lo=start, key=part)
+            parts.setdefault(number, _Corners(extent.axis)).take(ordered[start:end])
+            start = end
     return dict(sorted(parts.items()))
 
 
