@@ -84,7 +84,7 @@ def test_equal_points_give_equal_bytes_whatever_chunks_they_came_in(
             for step in range(300):
                 run.metric("b" if step % 3 else "a", step / 3, step=step)
                 if step % every == 0:
-                    run._open().write([])  # type: ignore[union-attr]
+                    run.set(step=step)  # writes the points gathered so far, too
 
         paths.append(filed(clone, record, f"{number}.parquet"))
         monkeypatch.undo()
