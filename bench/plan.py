@@ -14,7 +14,7 @@ class Plan:
     pulled: tuple[int, ...] = (1_000, 10_000)
     processes: int = 15
     recordings: int = 200
-    points: int = 200_000
+    points: int = 1_000_000
     questions: int = 60
     turns: int = 3
     """Of what takes seconds."""

@@ -70,6 +70,12 @@ class SegmentWriter:
         self._head = START
         self._forget()
 
+    @property
+    def position(self) -> tuple[Path, Head]:
+        """The segment, and how far it is written."""
+        with self._lock:
+            return self.path, self._head
+
     def append(self, operations: Sequence[Operation], stamps: Sequence[Stamp] | None = None) -> Appended:
         """Write operations, in order, and wait until the disk has them.
 

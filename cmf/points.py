@@ -9,31 +9,74 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from cmf.core.errors import InvalidValue
-from cmf.core.operations import Number, Operation, PutPoints
-from cmf.core.values import check_name, to_json
+from cmf.core.model import Number, Point
+from cmf.core.operations import MAX_ROWS, Operation, PutPoints
+from cmf.core.values import as_float, check_name, to_json
 
-CHUNK_ROWS = 1_000
-FLUSH_SECONDS = 1.0
+CHUNK_ROWS: Final = MAX_ROWS
+"""As many as an operation may have: a write, and with it a wait for the disk, costs much more than a point."""
+
+FLUSH_SECONDS: Final = 1.0
 """The longest time that a point stays in memory only."""
 
-Row = tuple[int | None, float, Number]
+OPEN_ROWS: Final = 16
+"""A chunk with fewer points than this is told again, with those that have come since.
+
+So points that trickle, one a second, do not become a chunk each in every graph. They cost some bytes more in the
+journal: up to fifteen points that it already has.
+"""
+
+_INF: Final = float("inf")
+
+
+_forks = 0
+"""How often this process was forked."""
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_parent=_count_fork)
+
+
+class _Gathered:
+    """The points of a series from the last chunk on that may be told again; `told` of them are written."""
+
+    __slots__ = ("chunk", "rows", "told")
+
+    def __init__(self, chunk: int) -> None:
+        self.chunk = chunk
+        self.rows: list[Point] = []
+        self.told = 0
 
 
 class PointBuffer:
     """The points of one execution that are not written yet, by series.
 
     `record` writes operations to the journal; it is called from the thread that adds the point that fills a
-    chunk, and from a timer.
+    chunk, and from a timer; by one of them at a time, so that of two tellings of a chunk the later has more.
+    An execution that another process may record too (`only_process=False`) gets chunks with numbers from some
+    block of their own, as in a forked child: with equal numbers the later would take the place of the earlier.
     """
 
     _problem: Exception | None
 
-    def __init__(self, execution: str, record: Callable[[Sequence[Operation]], None]) -> None:
+    def __init__(
+        self, execution: str, record: Callable[[Sequence[Operation]], None], *, only_process: bool = True
+    ) -> None:
         self._execution = execution
         self._record = record
-        self._begin(first_chunk=0)
+        self._begin(first_chunk=0 if only_process else _some_block())
+
+    @property
+    def may_have_points(self) -> bool:
+        """Whether this process added points, or may have children that did."""
+        return bool(self._series) or self._forks != _forks
 
     def add(self, series: str, value: object, step: object) -> None:
         """Take in a point.
@@ -42,15 +85,19 @@ class PointBuffer:
             InvalidValue: the value is no number, or the step no whole one.
             CmfError: points before it could not be written in the background.
         """
-        self._leave_parent()
-        row = (_step(step, series), time.time(), _number(value, series))
-        if series not in self._chunks:
+        if self._process != os.getpid():
+            self._leave_parent()
+        # The two hot paths without a call: a float that is finite, and a step that is a small whole number.
+        number = value if type(value) is float and -_INF < value < _INF else _number(value, series)
+        whole = step if step is None or (type(step) is int and 0 <= step < 2**53) else _step(step, series)
+        if series not in self._series:
             check_name(series, "the metric's name")
         with self._lock:
-            self._raise_problem()
-            rows = self._rows[series]
-            rows.append(row)
-            full = len(rows) >= CHUNK_ROWS
+            if self._problem is not None:
+                self._raise_problem()
+            gathered = self._series[series]
+            gathered.rows.append((whole, time.time(), number))  # type: ignore[arg-type]  # a Point costs twice as much
+            full = len(gathered.rows) >= CHUNK_ROWS
             if self._timer is None and not full:
                 self._start_timer()
         if full:
@@ -58,57 +105,65 @@ class PointBuffer:
 
     def write(self, operations: Sequence[Operation] = ()) -> None:
         """Record the points gathered so far, and operations behind them. If that fails, the points stay gathered."""
-        points = self._taken()
-        try:
+        self._leave_parent()
+        with self._writing:
+            points = self._untold()
             if points or operations:
                 self._record([*points, *operations])
-        except BaseException:
-            self._give_back(points)
-            raise
+            self._settle(points)
 
     def close(self) -> list[PutPoints]:
         """The last points; the timer is stopped."""
-        points = self._taken()
+        self._leave_parent()
+        with self._writing:
+            points = self._untold()
+            self._settle(points)
         if self._timer:
             self._timer.cancel()
         return points
 
-    def _taken(self) -> list[PutPoints]:
-        """The points gathered so far, as operations to write."""
-        self._leave_parent()
-        with self._lock:
-            self._problem = None  # what could not be written in the background is written now, or says so itself
-            return self._take()
-
-    def _give_back(self, points: Sequence[PutPoints]) -> None:
-        # They get a new number when they are taken again: a gap is harmless, and the old one may be passed.
-        with self._lock:
-            for chunk in reversed(points):
-                self._rows[chunk.series] = [*chunk.rows, *self._rows[chunk.series]]
-
     def _begin(self, first_chunk: int) -> None:
         self._process = os.getpid()
+        self._forks = _forks
         self._lock = threading.Lock()
-        self._rows: dict[str, list[Row]] = defaultdict(list)
-        self._chunks: dict[str, int] = defaultdict(lambda: first_chunk)
+        self._writing = threading.RLock()
+        self._series: dict[str, _Gathered] = defaultdict(lambda: _Gathered(first_chunk))
         self._timer: threading.Timer | None = None
         self._problem = None
 
     def _leave_parent(self) -> None:
         """In a forked child: the points gathered so far are the parent's, and so are the numbers of its chunks."""
         if self._process != os.getpid():
-            self._begin(first_chunk=(1 + secrets.randbits(31)) << 21)
+            self._begin(first_chunk=_some_block())
 
-    def _take(self) -> list[PutPoints]:
-        taken = []
-        for series, rows in self._rows.items():
-            # More than one chunk's worth is there when some were given back.
-            for start in range(0, len(rows), CHUNK_ROWS):
-                chunk, some = self._chunks[series], tuple(rows[start : start + CHUNK_ROWS])
-                taken.append(PutPoints(execution=self._execution, series=series, chunk=chunk, rows=some))
-                self._chunks[series] += 1
-        self._rows.clear()
-        return taken
+    def _untold(self) -> list[PutPoints]:
+        """The operations that write what is not written yet."""
+        with self._lock:
+            self._problem = None  # what could not be written in the background is written now, or says so itself
+            return [
+                PutPoints(
+                    execution=self._execution,
+                    series=series,
+                    chunk=of.chunk + start // CHUNK_ROWS,
+                    rows=tuple(of.rows[start : start + CHUNK_ROWS]),
+                )
+                for series, of in self._series.items()
+                if len(of.rows) > of.told
+                # More than one chunk's worth is there when writing failed meanwhile.
+                for start in range(0, len(of.rows), CHUNK_ROWS)
+            ]
+
+    def _settle(self, points: Sequence[PutPoints]) -> None:
+        """Let go of what is written, but for a chunk that may be told again."""
+        with self._lock:
+            for put in points:
+                of = self._series[put.series]
+                of.chunk = put.chunk
+                if len(put.rows) < OPEN_ROWS:
+                    of.told = len(put.rows)
+                else:
+                    del of.rows[: len(put.rows)]
+                    of.chunk, of.told = put.chunk + 1, 0
 
     def _start_timer(self) -> None:
         self._timer = threading.Timer(FLUSH_SECONDS, self._flush)
@@ -129,9 +184,11 @@ class PointBuffer:
             raise problem
 
 
-def _step(step: object, series: str) -> int | None:
-    if step is None or (type(step) is int and 0 <= step < 2**53):
-        return step
+def _some_block() -> int:
+    return (1 + secrets.randbits(31)) << 21
+
+
+def _step(step: object, series: str) -> int:
     try:
         whole = operator.index(step)  # type: ignore[arg-type]
     except TypeError:
@@ -142,11 +199,13 @@ def _step(step: object, series: str) -> int | None:
 
 
 def _number(value: object, series: str) -> Number:
-    if type(value) is float and value - value == 0.0:  # finite; the hot path
-        return value
+    if isinstance(value, float) and -_INF < value < _INF:  # numpy's float64 is one
+        return float(value)
     number = to_json(value, f"metric {series!r}")
-    if isinstance(number, bool) or not isinstance(number, int | float | dict):
-        raise InvalidValue(f"metric {series!r}: {value!r} is no number; text and the like are properties")
-    if isinstance(number, dict) and set(number) != {"$number"}:
+    if isinstance(number, dict) and number.keys() == {"$number"}:
+        if isinstance(value, int) and abs(as_float(number)) == _INF:
+            raise InvalidValue(f"metric {series!r}: an integer that no float can hold; record it as a property")
+        return number  # type: ignore[return-value]
+    if isinstance(number, bool) or not isinstance(number, int | float):
         raise InvalidValue(f"metric {series!r}: {value!r} is no number; text and the like are properties")
     return number

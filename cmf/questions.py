@@ -8,10 +8,24 @@ from pathlib import Path
 from typing import Protocol
 
 from cmf.core import lineage as rules
+from cmf.core import series as rules_of_series
 from cmf.core.errors import FileProblem, UnknownKey
 from cmf.core.lineage import DEFAULT_LIMIT, MAX_LIMIT, Question
-from cmf.core.model import Artifact, Direction, Lineage, Node, NodeDetail, Page, Stats
+from cmf.core.model import (
+    Artifact,
+    Direction,
+    Lineage,
+    Node,
+    NodeDetail,
+    Page,
+    Series,
+    SeriesList,
+    SeriesOfMany,
+    SeriesSummary,
+    Stats,
+)
 from cmf.core.resolve import resolve
+from cmf.core.series import SeriesQuestion, checked
 from cmf.core.store import Filters, ListKind, Store
 from cmf.core.values import Json
 from cmf.places import clone_of
@@ -35,6 +49,12 @@ class Source(Protocol):
 
     def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
         """A page of a list."""
+
+    def series(self, execution: str) -> SeriesList:
+        """Each series of an execution in few words."""
+
+    def points(self, question: SeriesQuestion) -> SeriesOfMany:
+        """The answer to a question for points."""
 
     def stats(self) -> Stats:
         """How much there is."""
@@ -64,6 +84,14 @@ class StoreSource:
     def list_nodes(self, kind: ListKind, filters: Filters, limit: int, cursor: str | None) -> Page:
         """See the port."""
         return self._store.list_nodes(kind, filters, limit, cursor)
+
+    def series(self, execution: str) -> SeriesList:
+        """See the port."""
+        return rules_of_series.series_of(self._store, execution)
+
+    def points(self, question: SeriesQuestion) -> SeriesOfMany:
+        """See the port."""
+        return rules_of_series.points_of(self._store, question)
 
     def stats(self) -> Stats:
         """See the port."""
@@ -142,6 +170,44 @@ class Query:
         for edge in answer.edges:
             found.setdefault(edge.source, {}).update(values.get(edge.target) or {})
         return found
+
+    def series(self, asked: str) -> tuple[SeriesSummary, ...]:
+        """The fine-grained metrics of an execution in few words each: how many points, the least, the last."""
+        return self._source.series(self.key(asked)).series
+
+    def points(
+        self,
+        asked: str,
+        name: str,
+        *,
+        points: int | None = None,
+        from_step: int | None = None,
+        to_step: int | None = None,
+    ) -> Series:
+        """The points of one fine-grained metric of an execution; `.to_pandas()` makes a DataFrame of them.
+
+        More than `points` (10,000 unless it says otherwise) are thinned out to those that draw the same line; the
+        answer says so. A range is from one step to another, both included.
+
+        Raises:
+            UnknownKey: there is no such execution, or it has no such series.
+            BadQuestion: a number that makes no sense.
+        """
+        return self.points_of([asked], name, points=points, from_step=from_step, to_step=to_step).series[0]
+
+    def points_of(
+        self,
+        asked: Iterable[str],
+        name: str,
+        *,
+        points: int | None = None,
+        from_step: int | None = None,
+        to_step: int | None = None,
+    ) -> SeriesOfMany:
+        """The points of one fine-grained metric of several executions, up to `points` of each; see `points`."""
+        keys = tuple(self.key(one) for one in asked)
+        question = SeriesQuestion(executions=keys, name=name, points=points, from_step=from_step, to_step=to_step)
+        return self._source.points(checked(question))
 
     def pipelines(self, filters: Filters | None = None) -> Iterator[Node]:
         """The pipelines, by name."""

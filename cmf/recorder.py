@@ -56,7 +56,7 @@ class Recorder:
         self.key = start.key
         self._repository = repository
         repository.record([start, *nesting.part_of(start.key)])
-        self._points = PointBuffer(start.key, repository.record)
+        self._points = PointBuffer(start.key, repository.record, only_process=isinstance(of, RunIdentity))
         self._branch = repository.code.branch(branch_name(of.pipeline, of.stage, start.key), base)
         self._title = f"{of.pipeline}/{of.stage}"
         self._is_open = True

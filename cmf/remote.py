@@ -16,8 +16,9 @@ from cmf import __version__
 from cmf.core import errors
 from cmf.core.errors import BadQuestion, Gap, ServerProblem, ServerRefused, ServerUnreachable
 from cmf.core.lineage import Question
-from cmf.core.model import Lineage, NodeDetail, Page, Stats
+from cmf.core.model import Lineage, NodeDetail, Page, SeriesList, SeriesOfMany, Stats
 from cmf.core.records import Stamped, parse_stamped
+from cmf.core.series import SeriesQuestion
 from cmf.core.store import Filters, ListKind
 from cmf.core.values import encode
 from cmf.core.wire import NDJSON, SERVER_HEADER, EndOfPull, Journals, PullQuestion, Received, Resolved
@@ -93,6 +94,15 @@ class Remote:
         """A page of a list; see `cmf.core.store.Store.list_nodes`."""
         asked = msgspec.to_builtins(filters) | {"limit": limit} | ({"cursor": cursor} if cursor else {})
         return self._get(f"/v1/{_LISTS[kind]}", Page, asked)
+
+    def series(self, execution: str) -> SeriesList:
+        """Each series of an execution in few words."""
+        return self._get(f"/v1/executions/{_quoted(execution)}/series", SeriesList)
+
+    def points(self, question: SeriesQuestion) -> SeriesOfMany:
+        """See `cmf.core.series.points_of`."""
+        # In a body, since a name such as `..` would not come through a path.
+        return self._post("/v1/series", SeriesOfMany, json=msgspec.to_builtins(question))
 
     def stats(self) -> Stats:
         """How much the server holds."""

@@ -80,6 +80,14 @@ class Segment(NamedTuple):
         return self.path.name.removesuffix(journal.SUFFIX)
 
 
+class Mark(NamedTuple):
+    """Where the journal stood: what was recorded since is behind `head` in a segment, or in segments born since."""
+
+    path: Path
+    head: Head
+    born: str
+
+
 class Repository:
     """A clone. Opening it brings its view up to date with its journal, whatever happened before.
 
@@ -217,6 +225,11 @@ class Repository:
         appended = self._writer.append(operations, stamps)
         if self.has_view:
             self._show(appended)
+
+    def mark(self) -> Mark:
+        """Where the journal stands now; of use to this process alone."""
+        self._leave_parent()
+        return Mark(*self._writer.position, born=journal.ulid())
 
     def catch_up(self, progress: Progress | None = None) -> None:
         """Bring the view up to date with the journal.

@@ -9,16 +9,17 @@ from typing import Any
 import msgspec
 
 from cmf.core.lineage import Question
-from cmf.core.model import Lineage, NodeDetail, Page, Stats
+from cmf.core.model import Lineage, NodeDetail, Page, Series, SeriesList, SeriesOfMany, Stats
 from cmf.core.records import Header, Record, Stamped
+from cmf.core.series import SeriesQuestion
 from cmf.core.wire import PullQuestion, Received
 
 FOLDER = Path(__file__).with_name("schema")
 SCHEMAS = {
     "journal": ("A line of a journal: a header first, then records.", Header | Record),
     "pull": ('A line of a pull but the last, which is {"end": <number of operations>}.', Stamped),
-    "questions": ("Bodies of requests.", Question | PullQuestion),
-    "answers": ("Bodies of answers.", (Lineage, NodeDetail, Page, Stats, Received)),
+    "questions": ("Bodies of requests.", Question | PullQuestion | SeriesQuestion),
+    "answers": ("Bodies of answers.", (Lineage, NodeDetail, Page, Series, SeriesList, SeriesOfMany, Stats, Received)),
 }
 
 

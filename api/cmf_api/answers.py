@@ -8,8 +8,9 @@ import msgspec
 from fastapi import Path, Response
 
 from cmf.core.lineage import Question
-from cmf.core.model import Lineage, NodeDetail, Page, Stats
+from cmf.core.model import Lineage, NodeDetail, Page, Series, SeriesList, SeriesOfMany, Stats
 from cmf.core.operations import Operation, Time
+from cmf.core.series import SeriesQuestion
 from cmf.core.values import encode
 from cmf.core.wire import Journals, PullQuestion, Received, Resolved
 from cmf_api.errors import PROBLEM
@@ -58,8 +59,22 @@ class Problem(msgspec.Struct, frozen=True):
     candidates: list[str] = []
 
 
-PUBLISHED: Final = (Lineage, NodeDetail, Page, Stats, Journals, Resolved, Received, Health, Problem, Taken)
-ASKED: Final = (Question, PullQuestion, Stated)
+PUBLISHED: Final = (
+    Lineage,
+    NodeDetail,
+    Page,
+    Series,
+    SeriesList,
+    SeriesOfMany,
+    Stats,
+    Journals,
+    Resolved,
+    Received,
+    Health,
+    Problem,
+    Taken,
+)
+ASKED: Final = (Question, PullQuestion, SeriesQuestion, Stated)
 
 
 def answer(value: object, status: int = 200) -> Response:

@@ -15,7 +15,7 @@ from cmf.core.store import Store
 from cmf_api import errors
 from cmf_api.answers import components
 from cmf_api.auth import Gate
-from cmf_api.routes import health, journals, lineage, nodes, operations, pull
+from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series
 from cmf_api.settings import ServerSettings
 from cmf_api.writer import Writer
 
@@ -41,7 +41,8 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
-    for room in (health, journals, operations, pull, nodes, lineage):
+    # The series before the nodes: the route of one execution takes every path below it.
+    for room in (health, journals, operations, pull, series, nodes, lineage):
         app.include_router(room.router)
     errors.install(app)
     app.add_middleware(Gate, token=settings.token, any_host=settings.any_host)

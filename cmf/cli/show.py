@@ -34,6 +34,7 @@ def show(
         say_json(found)
         return
     _say_node(found.node)
+    _say_series(graph, found.node)
     _say_uses(found, _neighbours(graph, found.node))
     _say_relations(found)
 
@@ -50,6 +51,16 @@ def _say_node(node: Node) -> None:
         if heading:
             _say_heading(heading)
         say_rows(rows, INDENT)
+
+
+def _say_series(graph: Query, node: Node) -> None:
+    from cmf.core.model import Execution
+
+    if isinstance(node, Execution) and node.series:
+        from cmf.cli.series import draw_series
+
+        _say_heading("Series")
+        draw_series(graph, node.key, INDENT)
 
 
 def _say_heading(heading: str) -> None:

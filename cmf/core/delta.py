@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Generic, NamedTuple, TypeVar, assert_never
 
 from cmf.core import identity
-from cmf.core.model import UseKind
+from cmf.core.model import Point, UseKind
 from cmf.core.operations import (
     EndExecution,
     ExecutionIdentity,
@@ -121,7 +121,7 @@ class Delta:
     """By key and name; a null value is a deletion that still outranks older values."""
     retractions: dict[str, Register[str | None]] = field(default_factory=dict)
     """A null reason is one taken back."""
-    points: dict[tuple[str, str, int], Register[list[Json]]] = field(default_factory=dict)
+    points: dict[tuple[str, str, int], Register[tuple[Point, ...]]] = field(default_factory=dict)
     """By execution, series and number of the chunk."""
 
     def __bool__(self) -> bool:
@@ -173,8 +173,7 @@ def apply(operation: Operation, stamp: Stamp, delta: Delta) -> None:
             _latest(delta.properties, (operation.key, operation.name), Register.of(stamp, operation.value))
         case PutPoints():
             chunk = (operation.execution, operation.series, operation.chunk)
-            rows: Register[list[Json]] = Register.of(stamp, [list(row) for row in operation.rows])
-            _latest(delta.points, chunk, rows)
+            _latest(delta.points, chunk, Register.of(stamp, operation.rows))
         case Retract():
             reason: Register[str | None] = Register.of(stamp, operation.reason)
             _latest(delta.retractions, operation.key, reason)
@@ -208,8 +207,7 @@ def operations(delta: Delta) -> Iterator[tuple[Stamp, Operation]]:
     for relation, first in delta.relations.items():
         yield first, PutRelation(kind=relation.kind, source=relation.source, target=relation.target)  # type: ignore[arg-type]
     for (key, series, chunk), rows in delta.points.items():
-        points = tuple(tuple(row) for row in rows.value)  # type: ignore[arg-type]
-        yield rows.stamp, PutPoints(execution=key, series=series, chunk=chunk, rows=points)  # type: ignore[arg-type]
+        yield rows.stamp, PutPoints(execution=key, series=series, chunk=chunk, rows=rows.value)
     for key, retraction in delta.retractions.items():
         yield retraction.stamp, Retract(key=key, reason=retraction.value)
 

@@ -7,15 +7,26 @@ Times are RFC 3339, UTC, with microseconds.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 
-from cmf.core.values import Json
+from cmf.core.errors import MissingExtra
+from cmf.core.values import Json, as_float, microseconds
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Direction = Literal["upstream", "downstream", "both"]
 UseKind = Literal["input", "output"]
 Status = Literal["running", "complete", "failed", "aborted", "unknown"]
+
+Whole = Annotated[int, msgspec.Meta(ge=-(2**53) + 1, le=2**53 - 1)]
+"""An integer that JSON, and every language that reads it, can hold."""
+Seconds = Annotated[float, msgspec.Meta(ge=0, lt=7_258_118_400)]
+"""Since the beginning of 1970, up to the end of 2199."""
+Number = Whole | float | dict[str, str]
+"""A number of a metric; the dict is the tagged form of NaN, infinities and large integers."""
 
 
 class ArtifactType(StrEnum):
@@ -176,3 +187,79 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     types: dict[str, int]
     sites: int
     last_merge: str | None
+
+
+class Point(NamedTuple):
+    """A point of a fine-grained metric; as JSON it is `[step, time, value]`, its time in seconds since 1970."""
+
+    step: Whole | None
+    time: Seconds
+    value: Number
+
+
+class SeriesSummary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A fine-grained metric of one execution, in few words.
+
+    `axis` is what its points are in order of: the step, or the time where some point has no step. `least` and
+    `greatest` are the first points with these values among the finite ones, None where there is none; `nan` and
+    `infinite` count the others.
+    """
+
+    name: str
+    axis: Literal["step", "time"]
+    total: int
+    nan: int
+    infinite: int
+    first: Point
+    last: Point
+    least: Point | None
+    greatest: Point | None
+
+
+class SeriesList(msgspec.Struct, frozen=True, kw_only=True):
+    """The fine-grained metrics of an execution, by name."""
+
+    execution: str
+    series: tuple[SeriesSummary, ...]
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True, rename={"from_step": "from", "to_step": "to"}):
+    """The points of a fine-grained metric of one execution, in order, or those of them that stand for all.
+
+    `summary` is of every point in the range asked for, from one step to another, both included; None where there
+    is no such point. `method` says how the points were chosen: `all` of them, or by `m4` (see `cmf.core.series`).
+    """
+
+    execution: str
+    name: str
+    from_step: int | None
+    to_step: int | None
+    summary: SeriesSummary | None
+    method: Literal["all", "m4"]
+    points: tuple[Point, ...]
+
+    def to_pandas(self) -> DataFrame:
+        """The points as a DataFrame: `step` (Int64, missing where there is none), `time` (UTC), `value` (float64).
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as exc:
+            raise MissingExtra("a DataFrame", "pandas") from exc
+        steps, times, values = zip(*self.points, strict=True) if self.points else ((), (), ())
+        columns = {
+            "step": pandas.array(steps, dtype="Int64"),
+            "time": pandas.to_datetime([microseconds(at) for at in times], unit="us", utc=True),
+            "value": pandas.array([as_float(value) for value in values], dtype="float64"),
+        }
+        return pandas.DataFrame(columns)
+
+
+class SeriesOfMany(msgspec.Struct, frozen=True, kw_only=True):
+    """The points of one series of several executions, in the order asked for; `without` have no such series."""
+
+    name: str
+    series: tuple[Series, ...]
+    without: tuple[str, ...]

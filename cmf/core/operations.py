@@ -7,23 +7,23 @@ names the operation. What each changes is in `delta.apply`; identity rules are i
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from cmf.core import identity
 from cmf.core.errors import InvalidValue
 from cmf.core.identity import KEY_PATTERN
-from cmf.core.model import Code, UseKind
-from cmf.core.values import MAX_NAME, Json, check_json
+from cmf.core.model import Code, Point, UseKind
+from cmf.core.values import MAX_NAME, Json, check_json, check_number
 
 Key = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
 Path = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$(?!\n)")]
 Text = Annotated[str, msgspec.Meta(max_length=1 << 20)]
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$(?!\n)")]
-Number = int | float | dict[str, Json]
-"""A number of a metric; the dict is the tagged form of NaN and infinities."""
+MAX_ROWS: Final = 10_000
+"""The greatest number of points in one operation."""
 
 
 class RunIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="rule", tag="run/1", kw_only=True):
@@ -154,12 +154,12 @@ class SetProperty(_Operation, frozen=True, tag="SetProperty", kw_only=True):
 
 
 class PutPoints(_Operation, frozen=True, tag="PutPoints", kw_only=True):
-    """A chunk of a fine-grained metric: rows of (step, time in seconds since 1970, value)."""
+    """A chunk of a fine-grained metric."""
 
     execution: Key
     series: Name
     chunk: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-    rows: Annotated[tuple[tuple[int | None, float, Number], ...], msgspec.Meta(max_length=10_000)]
+    rows: Annotated[tuple[Point, ...], msgspec.Meta(max_length=MAX_ROWS)]
 
 
 class Retract(_Operation, frozen=True, tag="Retract", kw_only=True):
@@ -222,7 +222,8 @@ def check(operation: Operation) -> None:
                 check_time(operation.started_at)
         case PutPoints():
             _expect_kind(operation.execution, "execution")
-            check_json([value for _, _, value in operation.rows], "a point")
+            for tagged in [value for _, _, value in operation.rows if type(value) is dict]:
+                check_number(tagged, "a point")
         case SetProperty():
             identity.check_key(operation.key)
             check_json(operation.value, f"property {operation.name!r}")

@@ -7,13 +7,13 @@ journal is in it; both change in one transaction. Three stores stand behind this
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from cmf.core.delta import Delta
-from cmf.core.model import Edge, Node, NodeDetail, Page, Stats
+from cmf.core.model import Edge, Node, NodeDetail, Page, Point, Stats
 
 T = TypeVar("T")
 
@@ -115,6 +115,15 @@ class Store(Protocol):
 
     def all_keys(self) -> Iterable[str]:
         """The key of every node, in order. What was said of a use that has not come is only in `state()`."""
+
+    def points(self, execution: str, series: str) -> Iterator[Sequence[Point]]:
+        """The points of a series of an execution, in pieces, in the order in which they were recorded.
+
+        That is the order of their chunks' numbers, and within a chunk that of its rows. Nothing is left out or
+        put together: repeated steps, NaN and points without a step are there as they were told. Forked children
+        number their chunks from high blocks at random, so what one process recorded stays together. The pieces
+        may be of different moments. An unknown execution or series has none.
+        """
 
     def stats(self) -> Stats:
         """How much the store holds."""

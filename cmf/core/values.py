@@ -89,6 +89,22 @@ def from_json(value: Json) -> Any:
             return value
 
 
+def as_float(number: int | float | Mapping[str, Json]) -> float:
+    """The double that is nearest to a recorded number; an infinity where it is beyond all doubles.
+
+    >>> as_float({"$number": "9007199254740993"})
+    9007199254740992.0
+    """
+    if isinstance(number, Mapping):
+        number = float(str(number["$number"]))  # reads the digits of an integer too, and never overflows
+    return float(number)
+
+
+def microseconds(seconds: float) -> int:
+    """A time in seconds as whole microseconds, which is all that a double of today's time can tell apart."""
+    return round(seconds * 1_000_000)
+
+
 def check_json(value: Json, what: str = "value") -> None:
     """That a value from elsewhere is in the recorded form.
 
@@ -96,6 +112,17 @@ def check_json(value: Json, what: str = "value") -> None:
         InvalidValue: an untagged number that needs a tag, nesting too deep, a malformed tag.
     """
     _check(value, what, MAX_DEPTH)
+
+
+def check_number(tagged: Mapping[str, Json], what: str) -> None:
+    """That an object from elsewhere is the recorded form of a number.
+
+    Raises:
+        InvalidValue: it is another object, or no number that needs a tag.
+    """
+    if tagged.keys() != {"$number"}:
+        raise InvalidValue(f"{what}: an object that is not {{'$number': …}} is no number")
+    _check_tag(tagged["$number"], what)
 
 
 def check_name(name: str, what: str) -> str:

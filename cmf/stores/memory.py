@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import networkx as nx
@@ -17,7 +17,7 @@ from cmf.core import answers, foreign
 from cmf.core.delta import Delta
 from cmf.core.foreign import Place
 from cmf.core.identity import kind_of
-from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Pipeline, Stats
+from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Pipeline, Point, Stats
 from cmf.core.paging import after_cursor, cursor_of
 from cmf.core.store import Filters, Head, ListKind, Step, Transaction
 
@@ -122,6 +122,11 @@ class MemoryStore:
     def all_keys(self) -> Iterable[str]:
         """See the port."""
         return sorted(key for key in self._recorded if kind_of(key) != "use")
+
+    def points(self, execution: str, series: str) -> Iterator[Sequence[Point]]:
+        """See the port."""
+        chunks = [key for key in self._delta.points if key[:2] == (execution, series)]
+        return iter([self._delta.points[chunk].value for chunk in sorted(chunks)])
 
     def stats(self) -> Stats:
         """See the port."""

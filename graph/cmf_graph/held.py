@@ -14,6 +14,7 @@ from cmf.core.identity import kind_of
 from cmf.core.model import UseKind
 from cmf.core.operations import ExecutionIdentity, PutContext, RecordIdentity
 from cmf.core.records import Stamp
+from cmf.core.series import POINTS
 from cmf_graph.connection import Run
 from cmf_graph.queries import load
 from cmf_graph.shape import RELATION_TYPES, relation_link
@@ -154,7 +155,7 @@ class Held:
 
 def points_register(stamp: str, rows: str) -> Register[Any]:
     """A chunk of points, from its stamp and rows as text."""
-    return Register(Stamp(stamp), rows.encode(), msgspec.json.decode(rows))
+    return Register(Stamp(stamp), rows.encode(), POINTS.decode(rows))
 
 
 def batches(items: Sequence[Any], size: int = BATCH) -> Iterator[list[Any]]:

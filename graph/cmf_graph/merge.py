@@ -8,16 +8,15 @@ from typing import Any
 from cmf.core.delta import Delta
 from cmf.core.identity import stage_key
 from cmf.core.operations import ForeignIdentity
-from cmf.core.values import encode
 from cmf_graph.connection import Run
 from cmf_graph.decide import Changes, decide, node_keys, said_of_uses
-from cmf_graph.held import Held, batches
+from cmf_graph.held import BATCH, Held, batches
 from cmf_graph.places import read_touched
 from cmf_graph.queries import load
 from cmf_graph.shape import points_id
 
-POINTS_BATCH = 50
-"""Chunks of points of one statement; each may have thousands of rows."""
+POINTS_AT_ONCE = 100_000
+"""Points of one statement, or somewhat more: some megabytes. A chunk may have ten thousand of them, or one."""
 
 _IN_ORDER = (
     "create_nodes",
@@ -95,8 +94,16 @@ def _put_points(run: Run, delta: Delta, held: Held) -> None:
         for id_, chunk in ids.items()
         if id_ not in known or delta.points[chunk][:2] > known[id_]
     ]
-    for batch in batches(rows, POINTS_BATCH):
-        run(load("merge/put_points"), rows=batch)
+    piece: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        piece.append(row)
+        size += row["set"]["count"]
+        if size >= POINTS_AT_ONCE or len(piece) >= BATCH:
+            run(load("merge/put_points"), rows=piece)
+            piece, size = [], 0
+    if piece:
+        run(load("merge/put_points"), rows=piece)
 
 
 def _stamps(run: Run, ids: list[str]) -> list[tuple[str, str, bytes]]:
@@ -106,7 +113,6 @@ def _stamps(run: Run, ids: list[str]) -> list[tuple[str, str, bytes]]:
 def _points_row(id_: str, chunk: tuple[str, str, int], delta: Delta) -> Mapping[str, Any]:
     execution, series, number = chunk
     register = delta.points[chunk]
-    rows = encode(register.value).decode()
     return {
         "execution": execution,
         "set": {
@@ -116,6 +122,6 @@ def _points_row(id_: str, chunk: tuple[str, str, int], delta: Delta) -> Mapping[
             "chunk": number,
             "count": len(register.value),
             "stamp": register.stamp,
-            "rows": rows,
+            "rows": register.order.decode(),
         },
     }

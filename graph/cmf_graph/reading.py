@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 
 from cmf.core import answers
 from cmf.core.delta import Delta, Register
 from cmf.core.identity import kind_of
-from cmf.core.model import Node, NodeDetail
+from cmf.core.model import Node, NodeDetail, Point
 from cmf.core.records import Stamp
+from cmf.core.series import POINTS
 from cmf_graph.connection import Run
-from cmf_graph.held import Held
+from cmf_graph.held import BATCH, Held
 from cmf_graph.places import foreign, placed, places_of
 from cmf_graph.queries import load
+from cmf_graph.shape import points_id
+
+POINTS_AT_ONCE = 50_000
+"""Points that are fetched at once, or somewhat more: a few megabytes."""
 
 
 def nodes(run: Run, keys: Collection[str]) -> list[Node]:
@@ -41,6 +46,24 @@ def detail(run: Run, key: str, limit: int) -> NodeDetail | None:
         uses_total=run(load("read/uses_count"), key=key)[0][0],
         relations=answers.relations(held.delta),
     )
+
+
+def points(run: Run, execution: str, series: str) -> Iterator[Sequence[Point]]:
+    """The points of a series, in the order of their chunks, some chunks at a time."""
+    ids: list[str] = []
+    size = 0
+    for chunk, count in run(load("read/chunks_of_series"), execution=execution, series=series):
+        ids.append(points_id(execution, series, chunk))
+        size += count
+        if size >= POINTS_AT_ONCE or len(ids) >= BATCH:
+            yield from _points(run, ids)
+            ids, size = [], 0
+    yield from _points(run, ids)
+
+
+def _points(run: Run, ids: list[str]) -> Iterator[Sequence[Point]]:
+    found = {id_: rows for id_, _, rows in run(load("merge/find_points"), ids=ids)}
+    return (POINTS.decode(found[id_]) for id_ in ids)
 
 
 def state(run: Run, keys: Collection[str], every_pending: bool = False) -> Delta:
@@ -75,4 +98,4 @@ def _say_of_uses(run: Run, held: Held, keys: list[str]) -> None:
 def _name_series(held: Held) -> None:
     for execution, names in held.series.items():
         for name in names:
-            held.delta.points[execution, name, 0] = Register(Stamp(""), b"", [])
+            held.delta.points[execution, name, 0] = Register(Stamp(""), b"", ())

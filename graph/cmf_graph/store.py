@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from cmf.clock import now
 from cmf.core.answers import listed_at
 from cmf.core.delta import Delta
-from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Stats
+from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Point, Stats
 from cmf.core.paging import cursor_of
 from cmf.core.store import Filters, Head, ListKind, Step, Transaction
 from cmf_graph import lineage, reading
@@ -110,6 +110,10 @@ class Neo4jStore:
         while found := self.keys(first, _LAST, KEYS_PAGE):
             yield from found
             first = found[-1] + " "  # sorts behind that key, and before every longer one
+
+    def points(self, execution: str, series: str) -> Iterator[Sequence[Point]]:
+        """See the port."""
+        return reading.points(self._read, execution, series)
 
     def stats(self) -> Stats:
         """See the port."""

@@ -70,8 +70,23 @@ def test_show_tells_everything_of_an_execution(run: Run, clone: Path) -> None:
         assert re.search(row + r"\n", told), row
     for use in (r"read +train\.npz +Dataset", r"wrote +model\.pkl +Model", r"wrote +metrics +Metrics"):
         assert re.search(use, told), use
+    assert re.search(r"loss +1 +0\.5 → 0\.5 +0\.5 at 1 +0\.5 at 1\n", told)
     detail = as_json(run("show", key, "--json", at=clone))
     assert (detail["node"]["key"], detail["uses_total"], len(detail["uses"])) == (key, 3, 3)
+
+
+def test_show_tells_of_each_series_in_a_line_and_draws_it_on_a_terminal(run: Run, clone: Path) -> None:
+    with cmf.run("digits", "train", root=clone) as long:
+        for step in range(2_000):
+            long.metric("train/loss", 8.0 - step / 250, step=step)
+        for name, value in (("odd", float("nan")), ("odd", float("inf")), ("odd", 2.0), ("\u202e[red]", 1e300)):
+            long.metric(name, value)
+    told = run("show", long.key, at=clone).stdout
+    assert re.search(r"train/loss +2,000 +8\.0 → 0\.004 +0\.004 at 1999 +8\.0 at 0\n", told)
+    assert re.search(r"odd +3 \(1 NaN, 1 infinite\) +NaN → 2\.0 +2\.0 +2\.0\n", told)
+    assert "\\u202e[red]" in told and "\u202e" not in told
+    shown = re.sub(r"\x1b\[[\d;]*m", "", run("show", long.key, at=clone, FORCE_COLOR="1", COLUMNS="200").stdout)
+    assert re.search(r"train/loss .* █{3}▇{3}▆{3}▅{3}▄{3}▃{3}▂{3}▁{3}\s", shown), shown
 
 
 def test_show_takes_a_path_and_names_the_runs_at_it(run: Run, clone: Path) -> None:

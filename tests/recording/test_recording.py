@@ -234,21 +234,73 @@ def test_points_that_could_not_be_written_stay_gathered() -> None:
         written.extend(operations)
 
     buffer = PointBuffer("execution:" + "0" * 32, record)
-    for step in range(999):
+    for step in range(CHUNK_ROWS - 1):
         buffer.add("loss", 0.5, step)
-    with pytest.raises(JournalUnwritable):
-        buffer.add("loss", 0.5, 999)
-    for step in range(1_000, 12_000):
+    for step in range(CHUNK_ROWS - 1, CHUNK_ROWS + 200):
         with pytest.raises(JournalUnwritable):
             buffer.add("loss", 0.5, step)
     full = False
-    buffer.add("loss", 0.5, 12_000)
-    buffer.add("loss", 0.5, 12_001)
+    buffer.add("loss", 0.5, CHUNK_ROWS + 200)
+    buffer.add("loss", 0.5, CHUNK_ROWS + 201)
     written.extend(buffer.close())
     puts = [put for put in written if isinstance(put, PutPoints)]
-    assert [row[0] for put in puts for row in put.rows] == list(range(12_002))
+    assert [row[0] for put in puts for row in put.rows] == list(range(CHUNK_ROWS + 202))
     assert max(len(put.rows) for put in puts) <= CHUNK_ROWS
     assert len({put.chunk for put in puts}) == len(puts)
+
+
+def test_points_that_trickle_share_chunks_and_each_telling_has_all_of_the_one_before(clone: Path) -> None:
+    with cmf.run("digits", "train") as run:
+        for step in range(50):
+            run.metric("loss", step / 2, step=step)
+            run.set(step=step)  # writes the points too
+    chunks = {k[2]: r.value for k, r in open_repository(clone).view.state().points.items()}
+    assert sorted(chunks) == [0, 1, 2, 3]
+    assert [row[0] for chunk in sorted(chunks) for row in chunks[chunk]] == list(range(50))
+    assert not list(open_repository(clone).check())
+
+
+def test_points_whose_telling_was_interrupted_behind_the_journal_are_not_there_twice() -> None:
+    from cmf.core.delta import fold
+    from cmf.core.operations import Operation
+    from cmf.core.records import make_stamp
+    from cmf.points import PointBuffer
+
+    written: list[Operation] = []
+
+    def record(operations: Sequence[Operation]) -> None:
+        written.extend(operations)
+        if len(written) == 1:
+            raise KeyboardInterrupt
+
+    buffer = PointBuffer("execution:" + "0" * 32, record)
+    for step in range(100):
+        buffer.add("loss", 0.5, step)
+    with pytest.raises(KeyboardInterrupt):
+        buffer.write()
+    buffer.add("loss", 0.5, 100)
+    buffer.write()
+    stamped = [(make_stamp("2026-01-01T00:00:00.000000Z", "S", n), put) for n, put in enumerate(written, 1)]
+    rows = [row for _, register in sorted(fold(stamped).points.items()) for row in register.value]
+    assert [row[0] for row in rows] == list(range(101))
+
+
+def test_an_execution_that_is_gone_on_with_by_its_name_keeps_the_points_that_it_has() -> None:
+    from cmf.core.operations import PutPoints
+    from cmf.points import PointBuffer
+
+    puts: list[PutPoints] = []
+    for step in range(2):
+        buffer = PointBuffer("execution:" + "0" * 32, lambda operations: None, only_process=False)
+        buffer.add("loss", 0.5, step)
+        puts += buffer.close()
+    assert len({put.chunk for put in puts}) == 2
+
+
+@pytest.mark.parametrize("value", [True, "low", None, [1.0], {"a": 1}, 10**400, -(10**400)])
+def test_a_point_that_is_no_number_of_a_chart_is_refused(clone: Path, value: object) -> None:
+    with cmf.run("digits", "train") as run, pytest.raises(InvalidValue, match="metric 'loss'"):
+        run.metric("loss", value)
 
 
 def test_points_that_could_not_be_written_in_the_background_are_written_at_the_end() -> None:

@@ -14,6 +14,7 @@ from cmf.core.identity import kind_of
 from cmf.core.model import Node, NodeDetail
 from cmf.core.operations import ExecutionIdentity, PutContext, RecordIdentity
 from cmf.core.records import Stamp
+from cmf.core.series import POINTS
 from cmf.core.values import encode
 from cmf.stores.sqlite.statements import statements
 
@@ -38,7 +39,7 @@ def nodes(db: sqlite3.Connection, keys: Iterable[str]) -> list[Node]:
     _read_nodes(db, at, of)
     for key, series in db.execute(_READ["series"], at):
         # An answer names the series; their points are asked for by themselves.
-        of.points[key, series, 0] = Register.of(Stamp(""), [])
+        of.points[key, series, 0] = Register.of(Stamp(""), ())
     _read_places(db, at, of)
     return list(answers.nodes(of, (row[1] for row in found), {row[1]: row[2] for row in found}))
 
@@ -76,7 +77,7 @@ def state(db: sqlite3.Connection, keys: Collection[str] | None) -> Delta:
     _read_uses(db, [row[0] for row in db.execute(_READ["use_ids_of_executions"], at)], of)
     _read_relations(db, "relations", at, of)
     for key, series, chunk, stamp, rows in db.execute(_READ["points"], at):
-        of.points[key, series, chunk] = _register(stamp, rows)
+        of.points[key, series, chunk] = _register(stamp, rows, POINTS.decode)
     return of
 
 

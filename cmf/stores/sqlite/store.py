@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from cmf.clock import now
 from cmf.core.delta import Delta
 from cmf.core.errors import StoreIncompatible, StoreUnavailable
-from cmf.core.model import Edge, Node, NodeDetail, Page, Stats
+from cmf.core.model import Edge, Node, NodeDetail, Page, Point, Stats
+from cmf.core.series import POINTS
 from cmf.core.store import Filters, Head, ListKind, Step, Transaction
 from cmf.core.values import encode
 from cmf.stores.sqlite import lists, merge, read
@@ -25,6 +26,9 @@ from cmf.stores.sqlite.statements import script, statements
 T = TypeVar("T")
 
 SCHEMA_VERSION = 2
+POINTS_PAGE = 16
+"""Chunks of points that are read at once: up to 160,000 points, most often far fewer."""
+
 _READ = statements("read")
 _MERGE = statements("merge")
 _WALK = statements("walk")
@@ -132,6 +136,18 @@ class SqliteStore:
         while page := self.keys(after, "\x7f", 10_000):
             yield from page
             after = page[-1] + "\0"
+
+    def points(self, execution: str, series: str) -> Iterator[Sequence[Point]]:
+        """See the port."""
+        asked = {"execution": execution, "series": series, "after": -1, "limit": POINTS_PAGE}
+        while True:
+            with self._reading() as db:
+                page = db.execute(_READ["points_of_series"], asked).fetchall()
+            for _, rows in page:
+                yield POINTS.decode(rows)
+            if len(page) < POINTS_PAGE:
+                return
+            asked["after"] = page[-1][0]
 
     def stats(self) -> Stats:
         """See the port."""

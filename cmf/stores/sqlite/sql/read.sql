@@ -58,6 +58,11 @@ JOIN entity AS s ON s.id = r.source JOIN entity AS t ON t.id = r.target;
 SELECT e.key, p.series, p.chunk, p.stamp, p.rows
 FROM json_each(:ids) AS j JOIN points AS p ON p.execution = j.value JOIN entity AS e ON e.id = p.execution;
 
+-- name: points_of_series
+SELECT p.chunk, p.rows
+FROM entity AS e JOIN points AS p ON p.execution = e.id
+WHERE e.key = :execution AND p.series = :series AND p.chunk > :after ORDER BY p.chunk LIMIT :limit;
+
 -- name: series
 SELECT DISTINCT e.key, p.series
 FROM json_each(:ids) AS j JOIN points AS p ON p.execution = j.value JOIN entity AS e ON e.id = p.execution;
