@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from cmf.clock import now
 from cmf.core import identity
-from cmf.core.errors import InvalidValue, StoreIncompatible, StoreUnavailable
+from cmf.core.errors import CmfError, InvalidValue, StoreIncompatible, StoreUnavailable
 from cmf.core.identity import use_key
 from cmf.core.model import Artifact, ArtifactType, Code, UseKind
 from cmf.core.operations import (
@@ -33,6 +34,7 @@ from cmf.core.operations import (
 from cmf.core.values import MAX_NAME, Json, check_name, to_json
 from cmf.points import PointBuffer
 from cmf.repository import Repository
+from cmf.series_file import SeriesWarning, series_file
 from cmf.tracking import nesting
 from cmf.versioning.contents import UNKNOWN_SIZE, Content
 from cmf.versioning.git import project_name
@@ -55,6 +57,7 @@ class Recorder:
         start = put_execution(of)
         self.key = start.key
         self._repository = repository
+        self._since = repository.mark()
         repository.record([start, *nesting.part_of(start.key)])
         self._points = PointBuffer(start.key, repository.record, only_process=isinstance(of, RunIdentity))
         self._branch = repository.code.branch(branch_name(of.pipeline, of.stage, start.key), base)
@@ -164,10 +167,26 @@ class Recorder:
     def end(self, status: Literal["complete", "failed", "aborted"], error: str | None = None) -> None:
         """Record how the execution ended."""
         self._check_open()
+        self._keep_series()
         self._is_open = False
         commit = self._branch.commit({}, "")
         end = EndExecution(key=self.key, status=status, ended_at=now(), end_commit=commit, error=error)
         self._repository.record([*self._points.close(), end])
+
+    def _keep_series(self) -> None:
+        """All points of the execution as one file, an artifact that it puts out."""
+        if not self._points.may_have_points:
+            return
+        file = self._repository.scratch.path()
+        try:
+            self._points.write()
+            if series_file(self._repository, self.key, self._since, file):
+                name = f"{self.key.partition(':')[2][:12]}/series.parquet"
+                self.keep("output", file, name, (ArtifactType.STEP_METRICS,))
+        except CmfError as exc:  # the points are in the graph all the same, and the run is to end as it ended
+            warnings.warn(f"{exc}. The run's points are recorded, but did not become a file.", SeriesWarning, 3)
+        finally:
+            file.unlink(missing_ok=True)
 
     def _check_open(self) -> None:
         if not self._is_open:
