@@ -17,7 +17,7 @@ from cmf.clock import now
 from cmf.core import identity
 from cmf.core.errors import InvalidValue, StoreIncompatible, StoreUnavailable
 from cmf.core.identity import use_key
-from cmf.core.model import Artifact, ArtifactType, Code, UseKind
+from cmf.core.model import Artifact, ArtifactType, Code, Node, UseKind
 from cmf.core.operations import (
     EndExecution,
     NamedIdentity,
@@ -31,16 +31,16 @@ from cmf.core.operations import (
     put_record,
 )
 from cmf.core.values import MAX_NAME, Json, check_name, to_json
+from cmf.places import KEPT as KEPT
 from cmf.points import PointBuffer
 from cmf.repository import Repository
 from cmf.tracking import nesting
+from cmf.versioning import environment
 from cmf.versioning.contents import UNKNOWN_SIZE, Content
+from cmf.versioning.environment import KeptEnvironment
 from cmf.versioning.git import project_name
 from cmf.versioning.git_refs import branch_name
 from cmf.versioning.ports import Versioned
-
-KEPT = "cmf_artifacts"
-"""The folder under which content of cmf's own making is known; it is in commits and caches, not in the tree."""
 
 Properties = Mapping[str, object]
 
@@ -55,7 +55,10 @@ class Recorder:
         start = put_execution(of)
         self.key = start.key
         self._repository = repository
-        repository.record([start, *nesting.part_of(start.key)])
+        around = repository.environment
+        repository.record([start, *nesting.part_of(start.key), *self._surrounded(around)])
+        # They go along with the first commit: one of their own would cost each execution more than all of this.
+        self._uncommitted = around.versioned.files if around else {}
         self._points = PointBuffer(start.key, repository.record)
         self._branch = repository.code.branch(branch_name(of.pipeline, of.stage, start.key), base)
         self._title = f"{of.pipeline}/{of.stage}"
@@ -165,7 +168,7 @@ class Recorder:
         """Record how the execution ended."""
         self._check_open()
         self._is_open = False
-        commit = self._branch.commit({}, "")
+        commit = self._commit({}, f"{self._title}: end\n\nExecution: {self.key}")
         end = EndExecution(key=self.key, status=status, ended_at=now(), end_commit=commit, error=error)
         self._repository.record([*self._points.close(), end])
 
@@ -188,7 +191,7 @@ class Recorder:
             artifact=put.key,
             direction=direction,
             path=shown,
-            commit=None if told.url else self._branch.commit(versioned.files, message),
+            commit=None if told.url else self._commit(versioned.files, message),
             url=told.url,
         )
         of_use = _set(use_key(self.key, put.key, direction, shown), told.use_properties) if told.use_properties else []
@@ -202,13 +205,35 @@ class Recorder:
             properties=told.properties,
         )
 
+    def _commit(self, files: Mapping[Path, bytes | None], message: str) -> str | None:
+        commit = self._branch.commit({**self._uncommitted, **files}, message)
+        self._uncommitted = {}
+        return commit
+
+    def _surrounded(self, around: KeptEnvironment | None) -> list[Operation]:
+        """That the execution has an environment; what that is, is said when the clone does not know it yet."""
+        if around is None:
+            return []
+        content = around.versioned.content
+        put = PutArtifact(
+            key=content.key, name=environment.NAME, types=(ArtifactType.ENVIRONMENT,), size_bytes=content.size_bytes
+        )
+        path = f"{KEPT}/{environment.NAME}"
+        known = self._known(put.key)
+        told = [] if known and known.properties else _set(put.key, around.properties)
+        return [put, *told, PutUse(execution=self.key, artifact=put.key, direction="input", path=path)]
+
     def _known_types(self, key: str) -> tuple[str, ...]:
+        known = self._known(key)
+        return (known.types if isinstance(known, Artifact) else ()) or (ArtifactType.DATASET,)
+
+    def _known(self, key: str) -> Node | None:
+        """What the clone knows of a node, as far as it can be asked."""
         repository = self._repository
         try:
-            known = repository.view.nodes([key]) if repository.has_view else []
+            return next(iter(repository.view.nodes([key])), None) if repository.has_view else None
         except (StoreUnavailable, StoreIncompatible):  # recording does not depend on the view
-            known = []
-        return (known[0].types if known and isinstance(known[0], Artifact) else ()) or (ArtifactType.DATASET,)
+            return None
 
     def _relative(self, path: Path) -> str:
         """The path in the repository, or the whole path of what lies outside it."""
