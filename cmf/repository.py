@@ -145,7 +145,7 @@ class Repository:
 
     @property
     def environment(self) -> KeptEnvironment | None:
-        """The environment of this process, kept; None where it is not to be recorded."""
+        """The environment of this process, kept; None where it is not to be recorded, or cannot be kept."""
         return self._environments.now() if self.settings.environment == "on" else None
 
     @cached_property

@@ -5,7 +5,8 @@
                                                        to_mermaid   Markdown
 
 One `layout` (cards in columns, wires around them) serves the SVG and the page; one set of `labels` serves all. Each
-picture says whether the answer it shows is complete. `without` leaves a type of artifact out of any of them. Names are anybody's text: each format escapes them its own way.
+picture says whether the answer it shows is complete. Names are anybody's text: each format escapes them its own way.
+`without` leaves artifacts of a type out of any of them.
 """
 
 from cmf.pictures.dot import to_dot

@@ -32,7 +32,7 @@ def installed(path: Iterable[str]) -> dict[str, Json]:
     """
     found: dict[str, Json] = {}
     for entry in dict.fromkeys(path):
-        for name, version, origin in sorted(_in_folder(entry) if os.path.isdir(entry or ".") else _in_file(entry)):  # noqa: PTH112
+        for name, version, origin in sorted(_in_folder(entry) if os.path.isdir(entry or ".") else _in_file(entry)):
             found.setdefault(name, {"version": version, **origin} if origin else version)
     return found
 
@@ -43,7 +43,7 @@ def _in_folder(folder: str) -> Iterator[_Distribution]:
     except OSError:  # an import skips it too
         return
     for name in names:
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122
+        stem, suffix = os.path.splitext(name)
         if suffix in _INFO:
             yield from _distribution(os.path.join(folder, name), stem)
         elif suffix == ".egg" and (known := _read_metadata(os.path.join(folder, name, "EGG-INFO", "PKG-INFO"))):
@@ -53,7 +53,7 @@ def _in_folder(folder: str) -> Iterator[_Distribution]:
 def _distribution(info: str, stem: str) -> Iterator[_Distribution]:
     origin = _origin(_read(os.path.join(info, "direct_url.json")))
     exact = _EXACT.fullmatch(stem) if info.endswith(".dist-info") else None
-    if exact and os.path.exists(os.path.join(info, "METADATA")):  # noqa: PTH110 (a hundred and fifty of them)
+    if exact and os.path.exists(os.path.join(info, "METADATA")):
         yield _Distribution(_normalized(exact[1]), exact[2], origin)
         return
     for file in ("METADATA", "PKG-INFO", ""):  # an `.egg-info` may be the file itself
@@ -64,7 +64,7 @@ def _distribution(info: str, stem: str) -> Iterator[_Distribution]:
 
 def _in_file(file: str) -> Iterator[_Distribution]:
     """Those in an archive on the path."""
-    if os.path.exists(file):  # noqa: PTH110 (a path names some that are not there)
+    if os.path.exists(file):
         from importlib import metadata
 
         for found in metadata.distributions(path=[file]):
@@ -91,10 +91,8 @@ def _origin(text: bytes | None) -> dict[str, Json]:
     if told.dir_info:
         return {"origin": "editable" if told.dir_info.editable else "folder"}
     if told.archive_info:
-        hashes = told.archive_info.hashes or dict(
-            [told.archive_info.hash.split("=", 1)] if told.archive_info.hash else []
-        )
-        return {"origin": "archive", **hashes, **address}
+        old = dict([told.archive_info.hash.split("=", 1)]) if "=" in told.archive_info.hash else {}
+        return {"origin": "archive", **(told.archive_info.hashes or old), **address}
     return {}
 
 

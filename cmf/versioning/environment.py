@@ -9,10 +9,12 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from cmf.core.errors import FileProblem
 from cmf.core.values import Json, canonical
 from cmf.scratch import Scratch
 from cmf.versioning.distributions import installed
@@ -29,6 +31,10 @@ IMAGE_VARIABLES = (
     "SINGULARITY_CONTAINER",
 )
 """What names a container's image, where its makers or users say it; the first that is set counts."""
+
+
+class EnvironmentWarning(UserWarning):
+    """An execution was recorded without the environment that it ran in: it could not be kept."""
 
 
 class Environment(NamedTuple):
@@ -54,15 +60,15 @@ class Environments:
         self._place = place
         self._last: tuple[Environment, KeptEnvironment] | None = None
 
-    def now(self) -> KeptEnvironment:
-        """The environment as it is now.
-
-        Raises:
-            FileProblem: it cannot be kept.
-        """
+    def now(self) -> KeptEnvironment | None:
+        """The environment as it is now; None, with a warning, where it cannot be kept."""
         found, last = environment(), self._last
         if last is None or last[0] is not found:
-            last = self._last = (found, KeptEnvironment(self._keep(found.text), found.properties))
+            try:
+                last = self._last = (found, KeptEnvironment(self._keep(found.text), found.properties))
+            except (OSError, FileProblem) as exc:
+                warnings.warn(f"a run is recorded without its environment: {exc}", EnvironmentWarning, stacklevel=6)
+                return None
         return last[1]
 
     def _keep(self, text: bytes) -> Versioned:
@@ -98,7 +104,7 @@ def _state() -> _State:
     found = []
     for entry in (*sys.path, os.path.join(sys.prefix, "conda-meta")):
         try:
-            found.append((entry, os.stat(entry or ".").st_mtime_ns))  # noqa: PTH116 (asked at every run)
+            found.append((entry, os.stat(entry or ".").st_mtime_ns))
         except (OSError, ValueError):
             continue
     return tuple(found)
@@ -138,7 +144,7 @@ def _prefix() -> str:
 
 
 def _platform() -> dict[str, Json]:
-    """The platform, as far as a result can depend on it: not the kernel, which one machine changes under all of them."""
+    """The platform, as far as results depend on it: not the kernel, which a machine changes under them all."""
     system, _, _, _, machine = os.uname()
     return {"system": system, **_told("os", _operating_system()), **_told("libc", _libc()), "machine": machine}
 
@@ -184,9 +190,8 @@ def _container() -> dict[str, Json]:
     podman = _podman()
     image = next(filter(None, map(os.environ.get, IMAGE_VARIABLES)), None) or podman.get("image")
     if image and image.startswith("/"):  # the file that it was started from
-        image = os.path.basename(image)  # noqa: PTH119
-    runtime = "podman" if podman or os.environ.get("container") == "podman" else None
-    runtime = runtime or ("docker" if os.path.exists("/.dockerenv") else None)  # noqa: PTH110
+        image = os.path.basename(image)
+    runtime = "podman" if podman else "docker" if os.path.exists("/.dockerenv") else None
     return {**_told("runtime", runtime), **_told("image", image), **_told("image_id", podman.get("imageid"))}
 
 
