@@ -19,6 +19,7 @@ from cmf.core.errors import InvalidValue, StoreIncompatible, StoreUnavailable
 from cmf.core.identity import use_key
 from cmf.core.model import Artifact, ArtifactType, Code, Node, UseKind
 from cmf.core.operations import (
+    ArtifactRelation,
     EndExecution,
     NamedIdentity,
     Operation,
@@ -33,6 +34,7 @@ from cmf.core.operations import (
 from cmf.core.values import MAX_NAME, Json, check_name, to_json
 from cmf.places import KEPT as KEPT
 from cmf.points import PointBuffer
+from cmf.relations import put_relation
 from cmf.repository import Repository
 from cmf.tracking import nesting
 from cmf.versioning import environment
@@ -43,6 +45,8 @@ from cmf.versioning.git_refs import branch_name
 from cmf.versioning.ports import Versioned
 
 Properties = Mapping[str, object]
+Relations = Sequence[tuple[ArtifactRelation, str]]
+"""Relations of an artifact to others, by their keys."""
 
 
 class Recorder:
@@ -72,11 +76,12 @@ class Recorder:
         properties: Properties | None = None,
         *,
         use_properties: Properties | None = None,
+        relations: Relations = (),
     ) -> Artifact:
         """Record that the execution reads or wrote a file or folder, and keep that, if data is versioned.
 
         Without `types` it has those that the clone knows of it, or is a Dataset. `properties` are those of the
-        artifact, `use_properties` those of this use of it.
+        artifact, `use_properties` those of this use of it, `relations` those in which it stands to other artifacts.
 
         Raises:
             FileProblem: it cannot be read or kept; nothing was recorded.
@@ -84,7 +89,9 @@ class Recorder:
         """
         self._check_open()
         shown = self._relative(Path(path))
-        told = _Told(_types(types), _values(properties, "property"), _values(use_properties, "property"))
+        told = _Told(
+            _types(types), _values(properties, "property"), _values(use_properties, "property"), relations=relations
+        )
         return self._put(direction, shown, self._repository.data.add(Path(path)), told)
 
     def refer(
@@ -115,6 +122,8 @@ class Recorder:
         name: str,
         types: tuple[str, ...],
         properties: Properties | None = None,
+        *,
+        relations: Relations = (),
     ) -> Artifact:
         """Record content of cmf's own making: a file that is kept, and known as `<KEPT>/<name>`.
 
@@ -122,7 +131,7 @@ class Recorder:
         """
         self._check_open()
         shown = check_path(f"{KEPT}/{name}")
-        told = _Told(_types(types), _values(properties, "property"), {})
+        told = _Told(_types(types), _values(properties, "property"), {}, relations=relations)
         return self._put(direction, shown, self._repository.data.keep(source, self._repository.root / shown), told)
 
     def measure(self, name: str, values: Mapping[str, object]) -> Artifact:
@@ -185,6 +194,7 @@ class Recorder:
             size_bytes=None if content.size_bytes == UNKNOWN_SIZE else content.size_bytes,
             sha256=content.sha256,
         )
+        related = [put_relation(put.key, relation, target) for relation, target in told.relations]
         message = f"{self._title}: {direction} {shown}\n\nExecution: {self.key}\nArtifact: {put.key}"
         use = PutUse(
             execution=self.key,
@@ -195,7 +205,7 @@ class Recorder:
             url=told.url,
         )
         of_use = _set(use_key(self.key, put.key, direction, shown), told.use_properties) if told.use_properties else []
-        self.write([put, use, *_set(put.key, told.properties), *of_use])
+        self.write([put, use, *_set(put.key, told.properties), *of_use, *related])
         return Artifact(
             key=put.key,
             name=put.name,
@@ -216,7 +226,11 @@ class Recorder:
             return []
         content = around.versioned.content
         put = PutArtifact(
-            key=content.key, name=environment.NAME, types=(ArtifactType.ENVIRONMENT,), size_bytes=content.size_bytes
+            key=content.key,
+            name=environment.NAME,
+            types=(ArtifactType.ENVIRONMENT,),
+            size_bytes=content.size_bytes,
+            sha256=content.sha256,
         )
         path = f"{KEPT}/{environment.NAME}"
         known = self._known(put.key)
@@ -251,6 +265,7 @@ class _Told(NamedTuple):
     properties: dict[str, Json]
     use_properties: dict[str, Json]
     url: str | None = None
+    relations: Relations = ()
 
 
 class Start(NamedTuple):

@@ -135,12 +135,16 @@ class Repository:
         return Cache(cache_settings(self._dvc_root) if self._dvc_root else CacheSettings(self.folder / "cache"))
 
     @cached_property
+    def contents(self) -> Contents:
+        """What is at paths, without keeping it."""
+        return Contents(self._states, root=self._dvc_root or self.root, sha256=self.settings.sha256 == "on")
+
+    @cached_property
     def data(self) -> DataVersioning:
         """The versions of the data."""
-        sha256 = self.settings.sha256 == "on"
-        keeping = Contents(self._states, self.cache, root=self._dvc_root, sha256=sha256)
+        keeping = Contents(self._states, self.cache, root=self._dvc_root, sha256=self.settings.sha256 == "on")
         if self._dvc_root is None:
-            return NoDataVersioning(Contents(self._states, root=self.root, sha256=sha256), keeping)
+            return NoDataVersioning(self.contents, keeping)
         return DvcDataVersioning(self._dvc_root, keeping, self.code, self.scratch, self.folder / "tree.lock")
 
     @property
@@ -292,7 +296,7 @@ class Repository:
         for part in ("code", "cache", "_states", "scratch"):
             if part in vars(self):
                 vars(self).pop(part).close()
-        for part in ("data", "_environments"):
+        for part in ("data", "contents", "_environments"):
             vars(self).pop(part, None)
 
     def _leave_parent(self) -> None:

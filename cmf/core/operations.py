@@ -22,6 +22,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=r"
 Path = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$(?!\n)")]
 Text = Annotated[str, msgspec.Meta(max_length=1 << 20)]
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$(?!\n)")]
+ArtifactRelation = Literal["slice_of", "labels", "derived_from", "version_of"]
+"""The relations between two artifacts."""
 Number = int | float | dict[str, Json]
 """A number of a metric; the dict is the tagged form of NaN and infinities."""
 

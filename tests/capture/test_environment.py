@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from work_tree import WorkTree
 
 import cmf
 from cmf.core.identity import md5_of
@@ -198,22 +198,25 @@ def test_a_run_goes_on_without_it_where_it_cannot_be_kept(clone: Path) -> None:
     assert cmf.query().show(run.key).uses == ()
 
 
-def test_the_commits_of_an_execution_have_it_so_that_dvc_knows_it(dvc_clone: Path, git: Callable[..., str]) -> None:
-    (dvc_clone / "data.csv").write_text("1,2\n")
+def test_the_commits_of_an_execution_have_it_so_that_dvc_knows_it(
+    tree: WorkTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMF_ENVIRONMENT", "on")
+    (tree.folder / "data.csv").write_text("1,2\n")
     with cmf.run("digits", "train") as run:
         run.input("data.csv")
     with cmf.run("digits", "nothing else") as bare:
         pass
     for key, stage in ((run.key, "train"), (bare.key, "nothing else")):
         branch = "cmf/" + branch_name("digits", stage, key)
-        pointer = git("show", f"{branch}:{PATH}.dvc")
+        pointer = tree.git("show", f"{branch}:{PATH}.dvc")
         (md5,) = (line.split()[-1] for line in pointer.splitlines() if "md5: " in line)
-        assert (dvc_clone / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]).is_file()
-        ours = git("rev-list", "--count", "--grep", f"^digits/{stage}: ", f"main..{branch}")
+        assert (tree.folder / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]).is_file()
+        ours = tree.git("rev-list", "--count", "--grep", f"^digits/{stage}: ", f"main..{branch}")
         assert ours == "1", "it needs no commit of its own beside others"
         node = cmf.query().show(key).node
-        assert isinstance(node, Execution) and node.end_commit == git("rev-parse", branch)
-    assert not (dvc_clone / "cmf_artifacts").exists()
+        assert isinstance(node, Execution) and node.end_commit == tree.git("rev-parse", branch)
+    assert not (tree.folder / "cmf_artifacts").exists()
 
 
 def test_pictures_leave_it_out_unless_asked_and_the_answer_has_it(clone: Path) -> None:
