@@ -121,19 +121,15 @@ class DatasliceDraft:
         for item in self._items:
             item.check_unchanged()
         content = parquet.write(sorted(self._rows), self._rows, FIXED)
-        draft = self._repository.scratch.path()
-        try:
-            draft.write_bytes(content)
-            return self._recorder.keep(
-                "output",
-                draft,
-                self._path,
-                TYPES,
-                {"item_count": len(self._rows), **self._properties},
-                relations=tuple(("slice_of", key) for key in sorted({item.of for item in self._items if item.of})),
-            )
-        finally:
-            draft.unlink(missing_ok=True)
+        datasets = sorted({item.of for item in self._items if item.of})
+        return self._recorder.keep_bytes(
+            "output",
+            content,
+            self._path,
+            TYPES,
+            {"item_count": len(self._rows), **self._properties},
+            relations=[("slice_of", key) for key in datasets],
+        )
 
 
 def slice_path(name: str) -> str:
@@ -168,23 +164,7 @@ def load(cache: Cache, key: str) -> Dataslice:
         InvalidValue: it is no dataslice.
         MissingExtra
     """
-    parquet.check_installed(FEATURE)
-    md5 = md5_of_key(key)
-    try:
-        content = cache.path(md5).read_bytes()
-    except OSError as exc:
-        raise FileProblem(
-            cache.path(md5), f"the dataslice {key} is not in the cache here; bring it ('dvc pull', or copy it)"
-        ) from exc
-    if md5_of(content) != md5:
-        raise FileProblem(cache.path(md5), "is not what was kept; delete it, and bring it again")
-    try:
-        table = parquet.read(content)
-    except InvalidValue as exc:
-        raise InvalidValue(f"{key} is no dataslice: {exc}") from exc
-    if not {*FIXED} <= {*table.column_names}:
-        raise InvalidValue(f"{key} is no dataslice: it has no columns `path` and `md5`")
-    return Dataslice(key, table)
+    return _parsed(key, _kept(cache, key))
 
 
 def read(repository: Repository, recorder: Recorder, asked: Named) -> Dataslice:
@@ -197,15 +177,39 @@ def read(repository: Repository, recorder: Recorder, asked: Named) -> Dataslice:
         key = find(Query(StoreSource(repository.view), repository.root), os.fspath(asked))
     else:
         raise InvalidValue("a forked child cannot look into the view; hand over the artifact of the dataslice")
-    found = load(repository.cache, key)
-    recorder.keep("input", repository.cache.path(md5_of_key(key)), _path_of(repository, key), TYPES)
+    content = _kept(repository.cache, key)
+    found = _parsed(key, content)
+    recorder.keep_bytes("input", content, _path_of(repository, key), TYPES)
     return found
+
+
+def _kept(cache: Cache, key: str) -> bytes:
+    place = cache.path(md5_of_key(key))
+    try:
+        content = place.read_bytes()
+    except OSError as exc:
+        raise FileProblem(place, f"the dataslice {key} is not in the cache here; bring it ('dvc pull')") from exc
+    if md5_of(content) != md5_of_key(key):
+        raise FileProblem(place, "is not what was kept; delete it, and bring it again")
+    return content
+
+
+def _parsed(key: str, content: bytes) -> Dataslice:
+    parquet.check_installed(FEATURE)
+    try:
+        table = parquet.read(content)
+    except InvalidValue as exc:
+        raise InvalidValue(f"{key} is no dataslice: {exc}") from exc
+    if not {*FIXED} <= {*table.column_names}:
+        raise InvalidValue(f"{key} is no dataslice: it has no columns `path` and `md5`")
+    return Dataslice(key, table)
 
 
 def _path_of(repository: Repository, key: str) -> str:
     """What a dataslice is known as in the folder of what cmf keeps."""
     detail = repository.view.detail(key, 1) if repository.has_view else None
     path = detail.uses[0].path if detail and detail.uses else ""
+    # Under another path it was recorded as any file; here it is one of cmf's own.
     return path.removeprefix(f"{KEPT}/") if path.startswith(f"{KEPT}/") else f"{FOLDER}/{md5_of_key(key)}.parquet"
 
 

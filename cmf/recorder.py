@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from cmf.clock import now
 from cmf.core import identity
-from cmf.core.errors import InvalidValue, StoreIncompatible, StoreUnavailable
+from cmf.core.errors import FileProblem, InvalidValue, StoreIncompatible, StoreUnavailable
 from cmf.core.identity import use_key
 from cmf.core.model import Artifact, ArtifactType, Code, Node, UseKind
 from cmf.core.operations import (
@@ -133,6 +133,26 @@ class Recorder:
         shown = check_path(f"{KEPT}/{name}")
         told = _Told(_types(types), _values(properties, "property"), {}, relations=relations)
         return self._put(direction, shown, self._repository.data.keep(source, self._repository.root / shown), told)
+
+    def keep_bytes(
+        self,
+        direction: UseKind,
+        content: bytes,
+        name: str,
+        types: tuple[str, ...],
+        properties: Properties | None = None,
+        *,
+        relations: Relations = (),
+    ) -> Artifact:
+        """`keep`, of content that is at hand."""
+        draft = self._repository.scratch.path()
+        try:
+            draft.write_bytes(content)
+            return self.keep(direction, draft, name, types, properties, relations=relations)
+        except OSError as exc:
+            raise FileProblem(draft, f"cannot be written ({exc.strerror or exc}); nothing was recorded") from exc
+        finally:
+            draft.unlink(missing_ok=True)
 
     def measure(self, name: str, values: Mapping[str, object]) -> Artifact:
         """Record metrics of the whole execution, as an artifact that it puts out.
