@@ -139,8 +139,8 @@ def slice_path(name: str) -> str:
         InvalidValue: it cannot name one.
     """
     check_name(name, "the dataslice's name")
-    if any(part in ("", ".", "..") for part in name.split("/")):
-        raise InvalidValue(f"the dataslice's name {name!r} has a part that is empty or leads elsewhere")
+    if any(part in ("", ".", "..") or len(part.encode()) > 200 for part in name.split("/")):
+        raise InvalidValue(f"the dataslice's name {name[:60]!r} has a part that is empty, too long or leads elsewhere")
     return f"{FOLDER}/{name}.parquet"
 
 

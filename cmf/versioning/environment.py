@@ -102,7 +102,7 @@ def environment() -> Environment:
 def _state() -> _State:
     """The folders from which it is found, each with the time of its last change."""
     found = []
-    for entry in (*sys.path, os.path.join(sys.prefix, "conda-meta")):
+    for entry in (*_path(), os.path.join(sys.prefix, "conda-meta")):
         try:
             found.append((entry, os.stat(entry or ".").st_mtime_ns))
         except (OSError, ValueError):
@@ -110,8 +110,13 @@ def _state() -> _State:
     return tuple(found)
 
 
+def _path() -> list[str]:
+    """The search path, without what is no text there and is skipped by an import too."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
+
+
 def _found() -> Environment:
-    distributions = installed(sys.path)
+    distributions = installed(_path())
     python: dict[str, Json] = {
         "version": sys.version.split()[0],
         "implementation": sys.implementation.name,

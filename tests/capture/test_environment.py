@@ -17,6 +17,7 @@ import cmf
 from cmf.core.identity import md5_of
 from cmf.core.model import Artifact, Execution
 from cmf.core.operations import PutArtifact, PutExecution, PutUse, SetProperty
+from cmf.core.store import Store
 from cmf.pictures import without
 from cmf.recording import close_repositories, open_repository
 from cmf.repository import Repository
@@ -181,6 +182,16 @@ def test_conda_and_containers_are_told_by_what_identifies_them(tmp_path: Path, m
     (tmp_path / "conda-meta" / "x-1-0.json").write_text("{}")
     monkeypatch.setenv("CONDA_DEFAULT_ENV", str(tmp_path))
     assert "name" not in json.loads(environment().text)["conda"]
+
+
+def test_every_store_holds_it_with_its_properties(clone: Path, store: Store) -> None:
+    with cmf.run("digits", "train") as run:
+        pass
+    state = open_repository(clone).view.state()
+    store.write(lambda transaction: transaction.merge(state))
+    assert store.state() == state
+    (node,) = store.nodes([cmf.query().show(run.key).uses[0].source])
+    assert node.properties["distributions"] == environment().properties["distributions"]
 
 
 def test_switched_off_it_is_neither_looked_for_nor_recorded(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
