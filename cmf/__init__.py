@@ -17,13 +17,14 @@ from cmf.core.errors import CmfError
 if TYPE_CHECKING:
     from cmf.questions import Query, query
     from cmf.recording import Run, run
+    from cmf.relations import relate
     from cmf.tracking.nesting import current_run
     from cmf.tracking.step import step
     from cmf.tracking.typed import Dataset, Metrics, Model
 
 __version__ = "0.1.0"
 
-__all__ = ["CmfError", "Dataset", "Metrics", "Model", "Query", "Run", "current_run", "query", "run", "step"]
+__all__ = ["CmfError", "Dataset", "Metrics", "Model", "Query", "Run", "current_run", "query", "relate", "run", "step"]
 
 # The modules are not named `run` and `query`: importing a module sets that name in its package, and would put
 # itself in the place of the function.
@@ -36,6 +37,7 @@ _LAZY = {
     "Run": "cmf.recording",
     "current_run": "cmf.tracking.nesting",
     "query": "cmf.questions",
+    "relate": "cmf.relations",
     "run": "cmf.recording",
     "step": "cmf.tracking.step",
 }

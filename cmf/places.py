@@ -9,6 +9,9 @@ from cmf.core.errors import FileProblem
 FOLDER = ".cmf"
 """What makes a folder a clone."""
 
+KEPT = "cmf_artifacts"
+"""The folder under which content of cmf's own making is known; it is in commits and caches, not in the tree."""
+
 
 def root_of(start: Path) -> Path:
     """The folder to record in from `start`: the nearest above it that is a clone or a git repository, else itself.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cmf.core import lineage as rules
 from cmf.core import series as rules_of_series
@@ -30,6 +30,9 @@ from cmf.core.store import Filters, ListKind, Store
 from cmf.core.values import Json
 from cmf.places import clone_of
 from cmf.versioning.contents import Contents
+
+if TYPE_CHECKING:
+    from cmf.dataslices import Dataslice
 
 USES_SHOWN = 1_000
 PAGE = 500
@@ -149,6 +152,25 @@ class Query:
     def show(self, asked: str, uses: int = USES_SHOWN) -> NodeDetail:
         """One artifact or execution, whole, with up to `uses` of its uses."""
         return self._source.detail(self.key(asked), uses)
+
+    def dataslice(self, asked: str) -> Dataslice:
+        """A dataslice, by its name, key or path: its rows, from the cache of the clone here.
+
+        Raises:
+            UnknownKey, AmbiguousKey
+            NotARepository: there is no clone here, so there is no cache.
+            FileProblem: its bytes are not in the cache.
+            InvalidValue: it is no dataslice.
+            MissingExtra: there is no library for Parquet.
+        """
+        from cmf import dataslices
+        from cmf.repository import Repository
+
+        repository = Repository.find(self._root or Path.cwd(), catch_up=False)
+        try:
+            return dataslices.load(repository.cache, dataslices.find(self, asked))
+        finally:
+            repository.close()
 
     def artifacts(self, filters: Filters | None = None) -> Iterator[Node]:
         """The artifacts, newest first."""

@@ -16,10 +16,11 @@ from typing import Literal, NamedTuple
 
 from cmf.clock import now
 from cmf.core import identity
-from cmf.core.errors import CmfError, InvalidValue, StoreIncompatible, StoreUnavailable
+from cmf.core.errors import CmfError, FileProblem, InvalidValue, StoreIncompatible, StoreUnavailable
 from cmf.core.identity import use_key
-from cmf.core.model import Artifact, ArtifactType, Code, UseKind
+from cmf.core.model import Artifact, ArtifactType, Code, Node, UseKind
 from cmf.core.operations import (
+    ArtifactRelation,
     EndExecution,
     NamedIdentity,
     Operation,
@@ -32,19 +33,22 @@ from cmf.core.operations import (
     put_record,
 )
 from cmf.core.values import MAX_NAME, Json, check_name, to_json
+from cmf.places import KEPT as KEPT
 from cmf.points import PointBuffer
+from cmf.relations import put_relation
 from cmf.repository import Repository
 from cmf.series_file import SeriesWarning, series_file
 from cmf.tracking import nesting
+from cmf.versioning import environment
 from cmf.versioning.contents import UNKNOWN_SIZE, Content
+from cmf.versioning.environment import KeptEnvironment
 from cmf.versioning.git import project_name
 from cmf.versioning.git_refs import branch_name
 from cmf.versioning.ports import Versioned
 
-KEPT = "cmf_artifacts"
-"""The folder under which content of cmf's own making is known; it is in commits and caches, not in the tree."""
-
 Properties = Mapping[str, object]
+Relations = Sequence[tuple[ArtifactRelation, str]]
+"""Relations of an artifact to others, by their keys."""
 
 
 class Recorder:
@@ -58,7 +62,10 @@ class Recorder:
         self.key = start.key
         self._repository = repository
         self._since = repository.mark()
-        repository.record([start, *nesting.part_of(start.key)])
+        around = repository.environment
+        repository.record([start, *nesting.part_of(start.key), *self._surrounded(around)])
+        # They go along with the first commit: one of their own would cost each execution more than all of this.
+        self._uncommitted = around.versioned.files if around else {}
         self._points = PointBuffer(start.key, repository.record, only_process=isinstance(of, RunIdentity))
         self._branch = repository.code.branch(branch_name(of.pipeline, of.stage, start.key), base)
         self._title = f"{of.pipeline}/{of.stage}"
@@ -72,11 +79,12 @@ class Recorder:
         properties: Properties | None = None,
         *,
         use_properties: Properties | None = None,
+        relations: Relations = (),
     ) -> Artifact:
         """Record that the execution reads or wrote a file or folder, and keep that, if data is versioned.
 
         Without `types` it has those that the clone knows of it, or is a Dataset. `properties` are those of the
-        artifact, `use_properties` those of this use of it.
+        artifact, `use_properties` those of this use of it, `relations` those in which it stands to other artifacts.
 
         Raises:
             FileProblem: it cannot be read or kept; nothing was recorded.
@@ -84,7 +92,9 @@ class Recorder:
         """
         self._check_open()
         shown = self._relative(Path(path))
-        told = _Told(_types(types), _values(properties, "property"), _values(use_properties, "property"))
+        told = _Told(
+            _types(types), _values(properties, "property"), _values(use_properties, "property"), relations=relations
+        )
         return self._put(direction, shown, self._repository.data.add(Path(path)), told)
 
     def refer(
@@ -115,6 +125,8 @@ class Recorder:
         name: str,
         types: tuple[str, ...],
         properties: Properties | None = None,
+        *,
+        relations: Relations = (),
     ) -> Artifact:
         """Record content of cmf's own making: a file that is kept, and known as `<KEPT>/<name>`.
 
@@ -122,8 +134,28 @@ class Recorder:
         """
         self._check_open()
         shown = check_path(f"{KEPT}/{name}")
-        told = _Told(_types(types), _values(properties, "property"), {})
+        told = _Told(_types(types), _values(properties, "property"), {}, relations=relations)
         return self._put(direction, shown, self._repository.data.keep(source, self._repository.root / shown), told)
+
+    def keep_bytes(
+        self,
+        direction: UseKind,
+        content: bytes,
+        name: str,
+        types: tuple[str, ...],
+        properties: Properties | None = None,
+        *,
+        relations: Relations = (),
+    ) -> Artifact:
+        """`keep`, of content that is at hand."""
+        draft = self._repository.scratch.path()
+        try:
+            draft.write_bytes(content)
+            return self.keep(direction, draft, name, types, properties, relations=relations)
+        except OSError as exc:
+            raise FileProblem(draft, f"cannot be written ({exc.strerror or exc}); nothing was recorded") from exc
+        finally:
+            draft.unlink(missing_ok=True)
 
     def measure(self, name: str, values: Mapping[str, object]) -> Artifact:
         """Record metrics of the whole execution, as an artifact that it puts out.
@@ -169,7 +201,7 @@ class Recorder:
         self._check_open()
         self._keep_series()
         self._is_open = False
-        commit = self._branch.commit({}, "")
+        commit = self._commit({}, f"{self._title}: end\n\nExecution: {self.key}")
         end = EndExecution(key=self.key, status=status, ended_at=now(), end_commit=commit, error=error)
         self._repository.record([*self._points.close(), end])
 
@@ -201,17 +233,18 @@ class Recorder:
             size_bytes=None if content.size_bytes == UNKNOWN_SIZE else content.size_bytes,
             sha256=content.sha256,
         )
+        related = [put_relation(put.key, relation, target) for relation, target in told.relations]
         message = f"{self._title}: {direction} {shown}\n\nExecution: {self.key}\nArtifact: {put.key}"
         use = PutUse(
             execution=self.key,
             artifact=put.key,
             direction=direction,
             path=shown,
-            commit=None if told.url else self._branch.commit(versioned.files, message),
+            commit=None if told.url else self._commit(versioned.files, message),
             url=told.url,
         )
         of_use = _set(use_key(self.key, put.key, direction, shown), told.use_properties) if told.use_properties else []
-        self.write([put, use, *_set(put.key, told.properties), *of_use])
+        self.write([put, use, *_set(put.key, told.properties), *of_use, *related])
         return Artifact(
             key=put.key,
             name=put.name,
@@ -221,13 +254,39 @@ class Recorder:
             properties=told.properties,
         )
 
+    def _commit(self, files: Mapping[Path, bytes | None], message: str) -> str | None:
+        commit = self._branch.commit({**self._uncommitted, **files}, message)
+        self._uncommitted = {}
+        return commit
+
+    def _surrounded(self, around: KeptEnvironment | None) -> list[Operation]:
+        """That the execution has an environment; what that is, is said when the clone does not know it yet."""
+        if around is None:
+            return []
+        content = around.versioned.content
+        put = PutArtifact(
+            key=content.key,
+            name=environment.NAME,
+            types=(ArtifactType.ENVIRONMENT,),
+            size_bytes=content.size_bytes,
+            sha256=content.sha256,
+        )
+        path = f"{KEPT}/{environment.NAME}"
+        known = self._known(put.key)
+        told = [] if known and known.properties else _set(put.key, around.properties)
+        return [put, *told, PutUse(execution=self.key, artifact=put.key, direction="input", path=path)]
+
     def _known_types(self, key: str) -> tuple[str, ...]:
+        known = self._known(key)
+        return (known.types if isinstance(known, Artifact) else ()) or (ArtifactType.DATASET,)
+
+    def _known(self, key: str) -> Node | None:
+        """What the clone knows of a node, as far as it can be asked."""
         repository = self._repository
         try:
-            known = repository.view.nodes([key]) if repository.has_view else []
+            return next(iter(repository.view.nodes([key])), None) if repository.has_view else None
         except (StoreUnavailable, StoreIncompatible):  # recording does not depend on the view
-            known = []
-        return (known[0].types if known and isinstance(known[0], Artifact) else ()) or (ArtifactType.DATASET,)
+            return None
 
     def _relative(self, path: Path) -> str:
         """The path in the repository, or the whole path of what lies outside it."""
@@ -245,6 +304,7 @@ class _Told(NamedTuple):
     properties: dict[str, Json]
     use_properties: dict[str, Json]
     url: str | None = None
+    relations: Relations = ()
 
 
 class Start(NamedTuple):

@@ -9,15 +9,20 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from cmf.core.errors import CorruptRecord, InvalidValue, StoreIncompatible, StoreUnavailable
 from cmf.core.model import Artifact, ArtifactType, UseKind
+from cmf.core.operations import ArtifactRelation
 from cmf.core.values import MAX_NAME
 from cmf.places import root_of
 from cmf.recorder import Recorder, Start, start_run
+from cmf.relations import Named, key_of, put_relation
 from cmf.repository import JournalWarning, Repository
 from cmf.tracking import nesting
+
+if TYPE_CHECKING:
+    from cmf.dataslices import Dataslice, DatasliceDraft
 
 
 def run(
@@ -126,6 +131,56 @@ class Run:
         """
         self.recorder.point(name, value, step)
 
+    def dataslice(self, name: str, *, of: Named | None = None, **properties: object) -> DatasliceDraft:
+        """A dataslice that the execution puts out: some files of a dataset, with properties of each.
+
+        The items' dataset is the nearest recorded folder that they lie in, or `of`: a folder, a key or an artifact.
+        Properties are those of the slice.
+
+        Raises:
+            MissingExtra: there is no library for Parquet.
+            UnknownKey, AmbiguousKey, FileProblem: `of` is in no record, or not recorded as it is now.
+            InvalidValue: a name that cannot name one.
+
+        >>> with run.dataslice("hard-cases", of="data/images") as hard:     # doctest: +SKIP
+        ...     hard.add("data/images/7.png", split="train", score=0.3)
+        """
+        from cmf.dataslices import DatasliceDraft
+
+        return DatasliceDraft(self._repository, self.recorder, name, of, properties)
+
+    def read_dataslice(self, asked: Named) -> Dataslice:
+        """Record that the execution reads a dataslice, by its name, key, path or artifact; → its rows.
+
+        Raises:
+            UnknownKey, AmbiguousKey
+            FileProblem: its bytes are not here.
+            InvalidValue: it is no dataslice.
+            MissingExtra: there is no library for Parquet.
+        """
+        from cmf.dataslices import read
+
+        return read(self._repository, self.recorder, asked)
+
+    def label(self, path: str | os.PathLike[str], dataset: Named, **properties: object) -> Artifact:
+        """Record that the execution reads a file of labels, and which dataset it labels: a path, a key, an artifact.
+
+        Raises:
+            UnknownKey, AmbiguousKey: the dataset is in no record.
+            FileProblem: the file cannot be recorded, or the dataset is not recorded as it is now.
+        """
+        target = key_of(self._repository, dataset)
+        types = (ArtifactType.LABEL,)
+        return self.recorder.use("input", path, types, properties, relations=[("labels", target)])
+
+    def derived_from(self, artifact: Named, source: Named) -> None:
+        """State that an artifact was made from another, where the uses of executions do not say it; see `relate`."""
+        self._relate(artifact, "derived_from", source)
+
+    def version_of(self, artifact: Named, other: Named) -> None:
+        """State that an artifact is another version of one; see `relate`."""
+        self._relate(artifact, "version_of", other)
+
     def set(self, **properties: object) -> None:
         """Record properties of the execution; None deletes one.
 
@@ -156,6 +211,11 @@ class Run:
         if version is None:
             return self.recorder.use(direction, path, types, properties)
         return self.recorder.refer(direction, os.fspath(path), version, types, properties)
+
+    def _relate(self, source: Named, relation: ArtifactRelation, target: Named) -> None:
+        recorder = self.recorder
+        repository = self._repository
+        recorder.write([put_relation(key_of(repository, source), relation, key_of(repository, target))])
 
 
 _open_repositories: dict[Path, Repository] = {}

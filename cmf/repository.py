@@ -43,12 +43,13 @@ from cmf.core.operations import Operation
 from cmf.core.records import MAX_LINE_BYTES, ORIGIN_PATTERN, Stamp, parse_header
 from cmf.core.store import Head, Store, Transaction
 from cmf.journal import Appended, SegmentWriter
-from cmf.places import FOLDER, clone_of
+from cmf.places import FOLDER, KEPT, clone_of
 from cmf.scratch import Scratch
 from cmf.stores.sqlite import SqliteStore
 from cmf.versioning.cache import Cache, CacheSettings
 from cmf.versioning.contents import Contents
 from cmf.versioning.dvc import DvcDataVersioning, cache_settings, dvc_root
+from cmf.versioning.environment import Environments, KeptEnvironment
 from cmf.versioning.git import git_versioning
 from cmf.versioning.none import NoCodeVersioning, NoDataVersioning
 from cmf.versioning.ports import CodeVersioning, DataVersioning
@@ -142,13 +143,26 @@ class Repository:
         return Cache(cache_settings(self._dvc_root) if self._dvc_root else CacheSettings(self.folder / "cache"))
 
     @cached_property
+    def contents(self) -> Contents:
+        """What is at paths, without keeping it."""
+        return Contents(self._states, root=self._dvc_root or self.root, sha256=self.settings.sha256 == "on")
+
+    @cached_property
     def data(self) -> DataVersioning:
         """The versions of the data."""
-        sha256 = self.settings.sha256 == "on"
-        keeping = Contents(self._states, self.cache, root=self._dvc_root, sha256=sha256)
+        keeping = Contents(self._states, self.cache, root=self._dvc_root, sha256=self.settings.sha256 == "on")
         if self._dvc_root is None:
-            return NoDataVersioning(Contents(self._states, root=self.root, sha256=sha256), keeping)
+            return NoDataVersioning(self.contents, keeping)
         return DvcDataVersioning(self._dvc_root, keeping, self.code, self.scratch, self.folder / "tree.lock")
+
+    @property
+    def environment(self) -> KeptEnvironment | None:
+        """The environment of this process, kept; None where it is not to be recorded, or cannot be kept."""
+        return self._environments.now() if self.settings.environment == "on" else None
+
+    @cached_property
+    def _environments(self) -> Environments:
+        return Environments(self.data, self.scratch, self.root / KEPT)
 
     @cached_property
     def _dvc_root(self) -> Path | None:
@@ -295,7 +309,8 @@ class Repository:
         for part in ("code", "cache", "_states", "scratch"):
             if part in vars(self):
                 vars(self).pop(part).close()
-        vars(self).pop("data", None)
+        for part in ("data", "contents", "_environments"):
+            vars(self).pop(part, None)
 
     def _leave_parent(self) -> None:
         """In a forked child: a segment of its own."""

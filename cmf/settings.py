@@ -36,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`dvc` keeps data in DVC's cache where DVC is set up, `none` only hashes it (`CMF_DATA`)."""
     sha256: Switch = "on"
     """Whether files get a sha256 beside their md5, in the same pass (`CMF_SHA256`)."""
+    environment: Switch = "on"
+    """Whether each execution has the environment it ran in as an input (`CMF_ENVIRONMENT`)."""
 
 
 def load(file: Path, **arguments: str | None) -> Settings:

@@ -29,6 +29,8 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     for name in list(os.environ):
         if name.startswith(("CMF_", "XDG_")) and not name.startswith(("CMF_TEST_", "CMF_REQUIRE_")):
             monkeypatch.delenv(name)
+    # Most tests are about something else, and count what was recorded; those about environments switch them on.
+    monkeypatch.setenv("CMF_ENVIRONMENT", "off")
 
 
 MakeStore = Callable[[], Store]

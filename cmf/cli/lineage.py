@@ -52,6 +52,9 @@ def lineage(
         int | None, typer.Option(min=1, metavar="N", help="At most so many nodes (10,000), nearest first.")
     ] = None,
     include_retracted: Annotated[bool, typer.Option("--include-retracted", help="Also what was retracted.")] = False,
+    environment: Annotated[
+        bool, typer.Option("--environment", help="Also the environments that it ran in; JSON always has them.")
+    ] = False,
     form: Annotated[
         Format | None, typer.Option("--format", "-f", help="Without it: that of the file's name, else a tree.")
     ] = None,
@@ -69,10 +72,11 @@ def lineage(
     found = source(remote, server).lineage(
         asked, _direction(up, down, both), depth, limit=limit or DEFAULT_LIMIT, include_retracted=include_retracted
     )
+    shown = found if environment or chosen is Format.JSON else _without_environments(found)
     if output is None:
-        _print(found, chosen)
+        _print(shown, chosen)
     else:
-        _write(found, chosen, output)
+        _write(shown, chosen, output)
     if chosen is not Format.TREE and not found.complete:
         _note_truncated(found)
 
@@ -89,6 +93,14 @@ def _direction(up: bool, down: bool, both: bool) -> Direction:
     if both or up == down:
         return "both"
     return "upstream" if up else "downstream"
+
+
+def _without_environments(found: Lineage) -> Lineage:
+    """Each execution has one: they would be most of what one sees."""
+    from cmf.core.model import ArtifactType
+    from cmf.pictures import without
+
+    return without(found, ArtifactType.ENVIRONMENT)
 
 
 def _print(found: Lineage, form: Format) -> None:

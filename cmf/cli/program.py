@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from cmf import __version__
-from cmf.cli import dvc, fsck, import_, init, lineage, log, pull, push, rebuild, run, show, status
+from cmf.cli import dvc, fsck, import_, init, lineage, log, pull, push, rebuild, relate, run, show, status
 from cmf.cli.terminal import note, one_line
 from cmf.core.errors import CmfError
 
@@ -50,6 +50,7 @@ app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=log.EXAMPLE)(log.log)
 app.command(epilog=show.EXAMPLE)(show.show)
 app.command(epilog=lineage.EXAMPLE)(lineage.lineage)
+app.command(epilog=relate.EXAMPLE)(relate.relate)
 app.command(epilog=push.EXAMPLE)(push.push)
 app.command(epilog=pull.EXAMPLE)(pull.pull)
 app.command(epilog=run.EXAMPLE, context_settings=run.CONTEXT)(run.run)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: cmf show model.pkl"
 INDENT = 2
+RELATIONS_SHOWN = 20
+"""Each is asked for by itself, since only it knows its name."""
 
 
 def show(
@@ -36,7 +38,7 @@ def show(
     _say_node(found.node)
     _say_series(graph, found.node)
     _say_uses(found, _neighbours(graph, found.node))
-    _say_relations(found)
+    _say_relations(graph, found)
 
 
 def _say_node(node: Node) -> None:
@@ -141,14 +143,36 @@ def _more(use: Edge) -> str:
     return "  ".join([*map(printable, told), *pairs(use.properties)])
 
 
-def _say_relations(found: NodeDetail) -> None:
+_SAID = {
+    "derived_from": ("derived from", "source of"),
+    "version_of": ("version of", "has version"),
+    "slice_of": ("slice of", "has slice"),
+    "labels": ("labels", "labelled by"),
+    "part_of": ("part of", "has part"),
+    "ran_in": ("ran in", "ran"),
+}
+"""Each relation as its source says it, and as its target does."""
+
+
+def _say_relations(graph: Query, found: NodeDetail) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
     from cmf.pictures.labels import printable, short_key
 
-    if found.relations:
-        _say_heading("Relations")
-        ours = found.node.key
-        lines = [
-            (printable(r.kind), f"of {short_key(r.source)}" if r.target == ours else f"to {short_key(r.target)}")
-            for r in found.relations
-        ]
-        say_rows(lines, INDENT)
+    if not found.relations:
+        return
+    _say_heading("Relations")
+    made = table("", "name", "", "key")
+    made.show_header = False
+    for relation in found.relations[:RELATIONS_SHOWN]:
+        is_ours = relation.source == found.node.key
+        far = relation.target if is_ours else relation.source
+        said = _SAID.get(relation.kind, (relation.kind, f"{relation.kind}, from"))
+        node = graph.show(far, 1).node
+        name = "" if node.stub else node.name
+        words = (Text(said[0] if is_ours else said[1], style="green" if is_ours else "blue"), Text(printable(name)))
+        made.add_row(*words, Text(_called(node), style="cyan"), Text(short_key(far), style="dim"))
+    draw(Padding(made, (0, 0, 0, INDENT), expand=False))
+    if (more := len(found.relations) - RELATIONS_SHOWN) > 0:
+        draw(Text(f"  … {more:,} more; --json has them", style="dim"))

@@ -24,6 +24,8 @@ Text = Annotated[str, msgspec.Meta(max_length=1 << 20)]
 Time = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$(?!\n)")]
 MAX_ROWS: Final = 10_000
 """The greatest number of points in one operation."""
+ArtifactRelation = Literal["slice_of", "labels", "derived_from", "version_of"]
+"""The relations between two artifacts."""
 
 
 class RunIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="rule", tag="run/1", kw_only=True):

@@ -36,6 +36,13 @@ class Content(NamedTuple):
     executable: bool = False
 
 
+class Listing(NamedTuple):
+    """A folder: its content, and the state of each file by its path in it."""
+
+    content: Content
+    files: Mapping[str, FileState]
+
+
 class Contents:
     """Finds contents.
 
@@ -66,13 +73,21 @@ class Contents:
         whole = os.path.abspath(path)  # noqa: PTH100 (resolve() would follow links that users name)
         state = state_of(path)
         if stat.S_ISDIR(state.st_mode):
-            return self._folder(Path(whole))
+            return self._folder(Path(whole)).content
         known = self._states.file(whole) if self._states else None
         found, is_new = self._file(path, version_of(state), known)
         if is_new and self._states:
             self._states.remember(whole, found)
         executable = bool(state.st_mode & stat.S_IXUSR)
         return Content(file_key(found.md5), found.version[0], found.sha256, executable=executable)
+
+    def listing(self, folder: Path) -> Listing:
+        """The content of a folder, file by file.
+
+        Raises:
+            FileProblem: as of `at`.
+        """
+        return self._folder(Path(os.path.abspath(folder)))  # noqa: PTH100
 
     def _file(self, path: Path, version: Version, known: FileState | None) -> tuple[FileState, bool]:
         """The state of a file, and whether that is news worth remembering."""
@@ -93,14 +108,14 @@ class Contents:
             return False
         return self._cache is None or self._cache.has(known.md5)
 
-    def _folder(self, folder: Path) -> Content:
+    def _folder(self, folder: Path) -> Listing:
         known = self._states.folder(os.fspath(folder)) if self._states else None
         ignoring = self._ignoring(folder)
         listed = list(files_in(folder, ignoring))
         states, unsettled = self._files(listed, known.files if known else {})
         is_kept = self._cache is None or (known is not None and self._cache.has(known.md5))
         if known and is_kept and not unsettled and states == known.files:
-            return _folder_content(known.md5, states, known.sha256)
+            return Listing(_folder_content(known.md5, states, known.sha256), states)
         if {file.name: file.version for file in files_in(folder, ignoring)} != {
             n: s.version for n, s in states.items()
         }:
@@ -113,7 +128,7 @@ class Contents:
         if self._states:
             kept = {name: state for name, state in states.items() if name not in unsettled}
             self._states.remember(os.fspath(folder), FolderState(kept, md5, sha256))
-        return _folder_content(md5, states, sha256)
+        return Listing(_folder_content(md5, states, sha256), states)
 
     def _files(self, listed: list[Listed], known: Mapping[str, FileState]) -> tuple[dict[str, FileState], set[str]]:
         """The states of a folder's files, and the names of those that may yet change without it showing."""

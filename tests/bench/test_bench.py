@@ -15,7 +15,15 @@ def test_a_tiny_run_measures_every_family_and_writes_nothing() -> None:
     command = [sys.executable, ROOT / "bench" / "run.py", "--quick", "--size", "20", "--store", "sqlite", "--no-write"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert ran.returncode == 0, ran.stderr
-    for title in ("Starting", "Recording", "Push into the embedded store", "Memory", "Pull", "Lineage"):
+    for title in (
+        "Starting",
+        "Recording",
+        "The environment",
+        "Push into the embedded store",
+        "Memory",
+        "Pull",
+        "Lineage",
+    ):
         assert f"\n{title}" in ran.stdout, f"{title} was not measured:\n{ran.stdout}"
     assert (PAGE.read_bytes() if PAGE.exists() else None) == before
 

@@ -18,3 +18,13 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkTree]:
     monkeypatch.chdir(made.folder)
     yield made
     close_repositories()
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to record in, without git, and to be in."""
+    root = tmp_path / "clone"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    yield root
+    close_repositories()
