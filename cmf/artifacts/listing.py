@@ -8,12 +8,13 @@ from typing import Literal
 import msgspec
 
 from cmf.artifacts.places import artifacts, of_artifact
-from cmf.core.errors import FileProblem, ObjectProblem
+from cmf.artifacts.pushing import is_whole
+from cmf.core.errors import FileProblem
 from cmf.core.store import Filters
 from cmf.repository import Repository
 from cmf.versioning.contents import Contents
 from cmf.versioning.dvc_remote import DvcRemote, remote_settings
-from cmf.versioning.manifests import check_place, parse_manifest
+from cmf.versioning.manifests import check_place
 
 InTree = Literal["same", "other", "absent"]
 
@@ -76,7 +77,7 @@ def _local(repository: Repository, filters: Filters | None, limit: int | None) -
             address=one.address,
             size_bytes=node.size_bytes,
             tree=_in_tree(repository, contents, one.path, one.key),
-            cache=one.md5 is not None and _is_cached(repository, one.md5),
+            cache=one.md5 is not None and is_whole(repository.cache, one.md5),
             remote=None,
         )
 
@@ -89,13 +90,3 @@ def _in_tree(repository: Repository, contents: Contents, path: str | None, key: 
         return "same" if contents.at(repository.root / path).key == key else "other"
     except FileProblem:
         return "absent"
-
-
-def _is_cached(repository: Repository, md5: str) -> bool:
-    cache = repository.cache
-    if not cache.has(md5) or not md5.endswith(".dir"):
-        return cache.has(md5)
-    try:
-        return all(map(cache.has, parse_manifest(cache.path(md5).read_bytes(), md5).values()))
-    except (ObjectProblem, FileProblem):
-        return False

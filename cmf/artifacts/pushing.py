@@ -29,12 +29,16 @@ from cmf.versioning.manifests import check_place, parse_manifest
 
 
 class Pushed(NamedTuple):
-    """What a push did: objects and bytes sent, to which remote; the paths of what it could not send, and why."""
+    """What a push did: objects and bytes sent, to which remote; the paths of what it could not send, and why.
+
+    `lost` counts what earlier pushes could not send, and told, and what is in no cache still.
+    """
 
     remote: str
     objects: int
     size_bytes: int
     problems: tuple[tuple[str, str], ...] = ()
+    lost: int = 0
 
 
 class _Note(msgspec.Struct):
@@ -79,20 +83,19 @@ def push(
     file = repository.folder / "pushed" / f"{settings.id}.json"
     note = _Note(settings.name) if recheck else _read(file, settings)
     used, damage = _news(repository, note)
-    again = {md5: path for md5, path in note.waiting.items() if recheck or repository.cache.has(md5)}
+    again = {md5: path for md5, path in note.waiting.items() if recheck or is_whole(repository.cache, md5)}
     wanted = again | used
-    problems = {md5: _NOT_KEPT for md5 in note.waiting if md5 not in wanted}
+    lost = {md5: path for md5, path in note.waiting.items() if md5 not in wanted}
     sent: dict[str, int] = {}
+    problems: dict[str, str] = {}
     if wanted:
-        sent, failed = _send(DvcRemote(root, settings), _Objects(repository), wanted, jobs, total, progress)
-        problems |= failed
-    paths = note.waiting | wanted
-    note.waiting = {md5: paths[md5] for md5 in problems}
+        sent, problems = _send(DvcRemote(root, settings), _Objects(repository), wanted, jobs, total, progress)
+    note.waiting = lost | {md5: wanted[md5] for md5 in problems}
     _write(repository, file, note)
     if damage:
         raise damage
-    told = tuple(sorted((paths[md5], problem) for md5, problem in problems.items()))
-    return Pushed(settings.shown, len(sent), sum(sent.values()), told)
+    told = tuple(sorted((wanted[md5], problem) for md5, problem in problems.items()))
+    return Pushed(settings.shown, len(sent), sum(sent.values()), told, len(lost))
 
 
 def _news(repository: Repository, note: _Note) -> tuple[dict[str, str], CorruptRecord | None]:
@@ -169,6 +172,16 @@ def _plan(remote: DvcRemote, objects: _Objects, wanted: Mapping[str, str], jobs:
         listed = plan.folders.pop(folder)
         plan.problems[folder] = f"{_NOT_KEPT}: {len(listed & missing)} of {len(listed)} files of the folder"
     return plan
+
+
+def is_whole(cache: Cache, md5: str) -> bool:
+    """Whether a cache has an object, and of a folder all its files."""
+    if not cache.has(md5) or not md5.endswith(".dir"):
+        return cache.has(md5)
+    try:
+        return all(map(cache.has, parse_manifest(cache.path(md5).read_bytes(), md5).values()))
+    except (ObjectProblem, FileProblem):
+        return False
 
 
 class _Objects:

@@ -23,6 +23,8 @@ LIST_EXAMPLE = "Example: cmf artifacts list --remote --type Model"
 
 app = typer.Typer(no_args_is_help=True, help="Push, pull and list the bytes of artifacts.", epilog=PULL_EXAMPLE)
 
+MOST_TOLD = 20
+
 DvcRemoteOption = Annotated[
     str | None, typer.Option("-r", "--remote", metavar="NAME", help="DVC's remote of this name, not its default one.")
 ]
@@ -53,6 +55,8 @@ def push(
     else:
         say(words(pushed))
     tell(pushed.problems)
+    if pushed.lost:
+        note(f"{counted(pushed.lost, 'artifact')} of earlier pushes still without bytes here; --recheck names them")
     if pushed.problems:
         raise ArtifactsLeft(f"{counted(len(pushed.problems), 'artifact')} could not be sent, for the reasons above")
 
@@ -76,10 +80,12 @@ def words(pushed: Pushed) -> str:
     return f"{counted(pushed.objects, 'object')} ({size(pushed.size_bytes)}) sent to {printable(pushed.remote)}"
 
 
-def tell(problems: Iterable[tuple[str, str]]) -> None:
-    """What is wrong with which artifacts, a line each."""
-    for path, problem in problems:
+def tell(problems: Sequence[tuple[str, str]]) -> None:
+    """What is wrong with which artifacts, a line each, up to a number of lines that can be read."""
+    for path, problem in problems[:MOST_TOLD]:
         note(f"{path}: {problem}")
+    if len(problems) > MOST_TOLD:
+        note(f"… and {len(problems) - MOST_TOLD:,} more; --json has them all")
 
 
 @app.command(epilog=PULL_EXAMPLE)

@@ -19,6 +19,7 @@ from sites import Run
 import cmf
 from cmf import artifacts
 from cmf.core.identity import md5_of
+from cmf.recorder import Start, start_run
 from cmf.recording import close_repositories
 from cmf.repository import Repository
 
@@ -60,10 +61,13 @@ def test_what_the_cache_lost_is_named_and_the_rest_goes(site: Path, tmp_path: Pa
     assert [path for path, _ in pushed.problems] == ["data/img", "model.pkl"]
     assert "1 of 2 files" in pushed.problems[0][1]
     assert objects(share) == {md5_of(b"1,2\n"), md5_of(bytes(range(256)))}, "no folder without its files"
-    assert [path for path, _ in artifacts.push(repository).problems] == ["data/img", "model.pkl"], "it is not forgotten"
+    again = artifacts.push(repository)
+    assert (again.problems, again.lost) == ((), 2), "it is told once, and not forgotten"
+    assert artifacts.push(repository, recheck=True).problems == pushed.problems
     for md5, content in lost.items():
         repository.cache.add_bytes(content, md5)
-    assert artifacts.push(repository).problems == ()
+    again = artifacts.push(repository)
+    assert (again.objects, again.problems, again.lost) == (3, (), 0)
     assert len(objects(share)) == 5
     repository.close()
 
@@ -80,9 +84,11 @@ def test_what_was_recorded_before_dvc_was_set_up_is_taken_from_the_tree(tmp_path
     close_repositories()
     made = tmp_path / "made.json"
     made.write_text("cmf's own")
-    with cmf.run("p", "s", root=tmp_path) as run:
-        run._open().keep("input", made, "made.json", ("Environment",))  # as an environment is
-    close_repositories()
+    repository = Repository.find(tmp_path)
+    recorder = start_run(repository, Start.of("p", "s"))
+    recorder.keep("input", made, "made.json", ("Environment",))  # as an environment is
+    recorder.end("complete")
+    repository.close()
     made.unlink()
     (tmp_path / "changed").write_text("since then")
     set_up(tmp_path, in_git=False)
