@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_IN_TEXT: Final = re.compile(_SCHEME.pattern + r"[^\s'\"<>]+")
 _SECRET_PARAMETERS: Final = re.compile(
     r"(?i)(?:x-amz-(?:signature|credential|security-token)|x-goog-(?:signature|credential)|signature|sig|"
     r"awsaccesskeyid|(?:access_?|auth_?)?token|api_?key|password|passwd|secret)"
@@ -39,6 +40,15 @@ def without_secrets(address: str) -> str:
     user, mark, host = rest[:end].rpartition("@")
     keeps_user = ":" not in user and scheme[0].lower() not in ("http://", "https://", "ftp://")
     return scheme[0] + (user + mark if keeps_user else "") + host + _without_parameters(rest[end:])
+
+
+def text_without_secrets(text: str) -> str:
+    """A text, such as an error's, in which addresses lose theirs.
+
+    >>> text_without_secrets("403, url='https://user:password@example.org/x'")
+    "403, url='https://example.org/x'"
+    """
+    return _IN_TEXT.sub(lambda found: without_secrets(found[0]), text)
 
 
 def _without_parameters(rest: str) -> str:

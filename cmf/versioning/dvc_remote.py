@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cmf.core.addresses import without_secrets
+from cmf.core.addresses import text_without_secrets, without_secrets
 from cmf.core.errors import DataRemoteProblem, MissingExtra, ObjectProblem, SettingsProblem
 from cmf.journal import ulid
 from cmf.versioning.cache import LAYOUT
@@ -214,4 +214,4 @@ def _words(error: Exception) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
     with suppress(AttributeError):
         said = error.strerror or said  # type: ignore[attr-defined]
-    return " ".join(map(without_secrets, said.split(" ")))
+    return text_without_secrets(said)
