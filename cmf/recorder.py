@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from cmf.clock import now
 from cmf.core import identity
+from cmf.core.addresses import without_secrets
 from cmf.core.errors import CmfError, FileProblem, InvalidValue, StoreIncompatible, StoreUnavailable
 from cmf.core.identity import use_key
 from cmf.core.model import Artifact, ArtifactType, Code, Node, UseKind
@@ -49,6 +50,10 @@ from cmf.versioning.ports import Versioned
 Properties = Mapping[str, object]
 Relations = Sequence[tuple[ArtifactRelation, str]]
 """Relations of an artifact to others, by their keys."""
+
+
+class AddressWarning(UserWarning):
+    """An address held a password or token, which was not recorded."""
 
 
 class Recorder:
@@ -109,11 +114,19 @@ class Recorder:
     ) -> Artifact:
         """Record that the execution reads or wrote content that is elsewhere, under a version that the caller knows.
 
+        Of an address that holds a password or token only the rest is recorded, and the caller is told.
+
         Raises:
             InvalidValue: an address, version, type or property that cannot be recorded; nothing was recorded.
         """
         self._check_open()
-        shown = check_path(address)
+        shown = check_path(without_secrets(address))
+        if shown != address:
+            warnings.warn(
+                f"{shown}: recorded without the password or token that the address held; keep those out of addresses",
+                AddressWarning,
+                stacklevel=4,
+            )
         content = Content(identity.check_artifact_key(version), UNKNOWN_SIZE)
         told = _Told(_types(types), _values(properties, "property"), _values(use_properties, "property"), url=shown)
         return self._put(direction, shown, Versioned(content, {}), told)

@@ -48,7 +48,8 @@ from cmf.scratch import Scratch
 from cmf.stores.sqlite import SqliteStore
 from cmf.versioning.cache import Cache, CacheSettings
 from cmf.versioning.contents import Contents
-from cmf.versioning.dvc import DvcDataVersioning, cache_settings, dvc_root
+from cmf.versioning.dvc import DvcDataVersioning
+from cmf.versioning.dvc_config import cache_settings, dvc_root
 from cmf.versioning.environment import Environments, KeptEnvironment
 from cmf.versioning.git import git_versioning
 from cmf.versioning.none import NoCodeVersioning, NoDataVersioning
@@ -138,22 +139,27 @@ class Repository:
         return git_versioning(self.root) if self.settings.versioning == "git" else NoCodeVersioning()
 
     @cached_property
+    def dvc_root(self) -> Path | None:
+        """The folder from which DVC looks after the data; None where it was not set up, or is not to be used."""
+        return dvc_root(self.root) if self.settings.data == "dvc" else None
+
+    @cached_property
     def cache(self) -> Cache:
         """Where content is kept: DVC's cache, or, where DVC was not set up, one for what cmf itself makes."""
-        return Cache(cache_settings(self._dvc_root) if self._dvc_root else CacheSettings(self.folder / "cache"))
+        return Cache(cache_settings(self.dvc_root) if self.dvc_root else CacheSettings(self.folder / "cache"))
 
     @cached_property
     def contents(self) -> Contents:
         """What is at paths, without keeping it."""
-        return Contents(self._states, root=self._dvc_root or self.root, sha256=self.settings.sha256 == "on")
+        return Contents(self.states, root=self.dvc_root or self.root, sha256=self.settings.sha256 == "on")
 
     @cached_property
     def data(self) -> DataVersioning:
         """The versions of the data."""
-        keeping = Contents(self._states, self.cache, root=self._dvc_root, sha256=self.settings.sha256 == "on")
-        if self._dvc_root is None:
+        keeping = Contents(self.states, self.cache, root=self.dvc_root, sha256=self.settings.sha256 == "on")
+        if self.dvc_root is None:
             return NoDataVersioning(self.contents, keeping)
-        return DvcDataVersioning(self._dvc_root, keeping, self.code, self.scratch, self.folder / "tree.lock")
+        return DvcDataVersioning(self.dvc_root, keeping, self.code, self.scratch, self.folder / "tree.lock")
 
     @property
     def environment(self) -> KeptEnvironment | None:
@@ -165,11 +171,8 @@ class Repository:
         return Environments(self.data, self.scratch, self.root / KEPT)
 
     @cached_property
-    def _dvc_root(self) -> Path | None:
-        return dvc_root(self.root) if self.settings.data == "dvc" else None
-
-    @cached_property
-    def _states(self) -> States:
+    def states(self) -> States:
+        """What is known of files that were read before."""
         return States(self.folder / "states.db")
 
     @cached_property
@@ -306,7 +309,7 @@ class Repository:
             self._writer.close()
         if self.has_view:
             self._close_view()
-        for part in ("code", "cache", "_states", "scratch"):
+        for part in ("code", "cache", "states", "scratch"):
             if part in vars(self):
                 vars(self).pop(part).close()
         for part in ("data", "contents", "_environments"):

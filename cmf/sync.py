@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -48,8 +49,17 @@ def unpushed_bytes(repository: Repository, heads: dict[str, JournalHead]) -> int
     return sum(s.path.stat().st_size - _offset(heads, s) for s in repository.segments)
 
 
-def push(repository: Repository, server: Remote, progress: Progress | None = None) -> Pushed:
-    """Send what the server does not have yet. Interrupted anywhere, the next push goes on from there.
+def ends(repository: Repository) -> dict[str, int]:
+    """How long each segment of the journal is now."""
+    return {segment.name: segment.path.stat().st_size for segment in repository.segments}
+
+
+def push(
+    repository: Repository, server: Remote, progress: Progress | None = None, until: Mapping[str, int] | None = None
+) -> Pushed:
+    """Send what the server does not have yet, or of that no more than there was at the `ends` `until`.
+
+    Interrupted anywhere, the next push goes on from there.
 
     Raises:
         CorruptRecord: a line is damaged; nothing of its segment from there on was sent, of others everything.
@@ -59,14 +69,16 @@ def push(repository: Repository, server: Remote, progress: Progress | None = Non
     applied = duplicates = 0
     damage: CorruptRecord | None = None
     for segment in repository.segments:
-        if segment.path.stat().st_size == _offset(heads, segment):
+        size, known_to = segment.path.stat().st_size, _offset(heads, segment)
+        end = size if until is None else until.get(segment.name, 0)
+        if known_to == size or end <= known_to < size:
             continue
         try:
-            for done, known, size in _push_segment(server, segment, heads.get(segment.name)):
+            for done, known, sent_bytes in _push_segment(server, segment, heads.get(segment.name), end):
                 applied += done
                 duplicates += known
                 if progress:
-                    progress(size)
+                    progress(sent_bytes)
         except CorruptRecord as exc:
             damage = damage or exc
     if damage:
@@ -74,9 +86,12 @@ def push(repository: Repository, server: Remote, progress: Progress | None = Non
     return Pushed(applied, duplicates)
 
 
-def _push_segment(server: Remote, segment: Segment, known: JournalHead | None) -> Iterator[tuple[int, int, int]]:
+def _push_segment(
+    server: Remote, segment: Segment, known: JournalHead | None, end: int
+) -> Iterator[tuple[int, int, int]]:
     """Push a segment from where the server is; → per chunk: new records, known ones, bytes."""
-    chunks = _chunks(journal.read(segment.path, _head_at(segment.path, known)))
+    lines = journal.read(segment.path, _head_at(segment.path, known))
+    chunks = _chunks(takewhile(lambda line: line[1].offset <= end, lines))
     try:
         for packed, size in _ahead((pack(chunk), sum(map(len, chunk)) + len(chunk)) for chunk in chunks):
             received = server.push(segment.site, segment.name, packed)
@@ -85,7 +100,7 @@ def _push_segment(server: Remote, segment: Segment, known: JournalHead | None) -
         if known is None:
             raise
         # The server lost what it said it had (it was restored from a backup, say): it gets everything again.
-        yield from _push_segment(server, segment, None)
+        yield from _push_segment(server, segment, None, end)
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmf.cli.options import server_url
 from cmf.cli.terminal import say, say_rows
 
-EXAMPLE = "Example: cmf init --server https://cmf.example.org"
+if TYPE_CHECKING:
+    from cmf.repository import Repository
+
+EXAMPLE = "Example: cmf init --server https://cmf.example.org --artifacts s3://bucket/data"
 
 
 def init(
@@ -27,8 +30,13 @@ def init(
     namespace: Annotated[
         str | None, typer.Option(metavar="NS", help="Keeps pipelines apart from others of the same name.")
     ] = None,
+    artifacts: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where the bytes of artifacts go: DVC's default remote, a folder or address."),
+    ] = None,
+    dvc: Annotated[bool, typer.Option(help="Set DVC up, which keeps the bytes of artifacts.")] = True,
 ) -> None:
-    """Make a clone here, that records.
+    """Make a clone here, that records, and set DVC up in it.
 
     Its root is that of the git repository, or else this folder. May be repeated, to change settings.
     """
@@ -37,6 +45,8 @@ def init(
     from cmf.recording import open_repository
     from cmf.settings import load, save
 
+    if artifacts is not None and not dvc:
+        raise typer.BadParameter("--artifacts names a remote of DVC's, and --no-dvc is to leave DVC out")
     changes = _named(server=server, project=project, pipeline=pipeline, namespace=namespace)
     before = clone_of(Path.cwd())
     repository = open_repository(Path.cwd())
@@ -45,9 +55,30 @@ def init(
         save(file, **changes)
     settings = load(file)
     say(f"{'already a clone' if before else 'made a clone'}: {printable(str(repository.root))}")
+    _set_up_dvc(repository, artifacts, dvc and settings.data == "dvc")
     told = [(name, getattr(settings, name)) for name in ("server", "project", "pipeline", "namespace")]
     say_rows([(name, printable(value)) for name, value in told if value])
     say(_next(settings.server))
+
+
+def _set_up_dvc(repository: Repository, artifacts: str | None, wanted: bool) -> None:
+    """Set DVC up where it is not, name its default remote, and say what was made."""
+    from cmf.core.errors import SettingsProblem
+    from cmf.pictures.labels import printable
+    from cmf.versioning.dvc_config import dvc_root, remotes
+    from cmf.versioning.dvc_setup import set_default_remote, set_up
+
+    if artifacts is not None and not wanted:
+        raise SettingsProblem("the setting data is 'none', so no bytes are kept; unset CMF_DATA for --artifacts")
+    root = dvc_root(repository.root)
+    if root is None and wanted:
+        root = repository.root
+        in_git = any((folder / ".git").exists() for folder in (root, *root.parents))
+        made = set_up(root, in_git=in_git)
+        say(f"set DVC up: {', '.join(made)}" + ("; commit these to git" if in_git else ""))
+    if root is not None and artifacts is not None:
+        name = set_default_remote(root, artifacts, Path.cwd())
+        say(f"bytes go to DVC's remote {printable(remotes(root)[name].shown)}")
 
 
 def _named(**options: str | None) -> dict[str, str]:

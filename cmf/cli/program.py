@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from cmf import __version__
-from cmf.cli import dvc, fsck, import_, init, lineage, log, pull, push, rebuild, relate, run, show, status
+from cmf.cli import artifacts, dvc, fsck, import_, init, lineage, log, pull, push, rebuild, relate, run, show, status
 from cmf.cli.terminal import note, one_line
 from cmf.core.errors import CmfError
 
@@ -58,6 +58,7 @@ app.command(epilog=fsck.EXAMPLE)(fsck.fsck)
 app.command(epilog=rebuild.EXAMPLE)(rebuild.rebuild)
 app.add_typer(dvc.app, name="dvc")
 app.add_typer(import_.app, name="import")
+app.add_typer(artifacts.app, name="artifacts")
 
 
 def main() -> int:

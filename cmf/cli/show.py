@@ -139,6 +139,7 @@ def _more(use: Edge) -> str:
     from cmf.pictures.labels import pairs, printable
 
     told = [f"commit {use.commit[:10]}"] if use.commit else []
+    told += [f"at {use.url}"] if use.url and use.url != use.path else []
     told += [f"retracted: {use.retracted}"] if use.retracted is not None else []
     return "  ".join([*map(printable, told), *pairs(use.properties)])
 

@@ -22,6 +22,7 @@ UNBOUNDED = 10_000
 """Columns of what is no terminal: there a line is never cut or broken."""
 
 Advance = Callable[[int], None]
+Unit = Literal["bytes", "operations", "executions"]
 
 
 def console(file: IO[str] | None = None) -> Console:
@@ -96,20 +97,25 @@ def say_rows(rows: Iterable[tuple[str, str]], indent: int = 0) -> None:
 
 
 @contextmanager
-def progress(
-    what: str, total: int | None, unit: Literal["bytes", "operations", "executions"] = "bytes"
-) -> Iterator[Advance]:
+def progress(what: str, total: int | None, unit: Unit = "bytes") -> Iterator[Advance]:
     """A bar on standard error while long work is done, told how much more is done; nothing where nobody looks."""
+    with bar(what, total, unit) as (_, advance):
+        yield advance
+
+
+@contextmanager
+def bar(what: str, total: int | None = None, unit: Unit = "bytes") -> Iterator[tuple[Advance, Advance]]:
+    """A bar as `progress` makes; → what is told how much there is to do, once that is known, and how much more is."""
     if not sys.stderr.isatty():
-        yield lambda done: None
+        yield lambda total: None, lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = [TextColumn("{task.description}"), BarColumn(), *_amounts(unit)]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task(what, total=total)
+        yield lambda total: drawn.update(task, total=total), lambda done: drawn.advance(task, done)
 
 
 def _amounts(unit: str) -> list[ProgressColumn]:

@@ -14,6 +14,9 @@
     ├── NotARepository        there is no .cmf folder here or above
     ├── SettingsProblem       a setting that is missing or malformed
     ├── MissingExtra          a feature whose packages are not installed
+    ├── DataRemoteProblem     the remote of the data cannot be used: none is set, it does not answer, it refused
+    ├── ObjectProblem         an object of a cache or remote is missing there, or is not what its name says
+    ├── ArtifactsLeft         some artifacts could not be pushed or pulled; the others were
     ├── StoreUnavailable      the store cannot be reached or cannot write; the same call may be repeated
     ├── StoreIncompatible     the store was written by another version
     └── ServerProblem         the server did not answer as a cmf server does
@@ -42,6 +45,7 @@ class FileProblem(CmfError):
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
         self.path = path
+        self.problem = problem
 
 
 class JournalUnwritable(CmfError):
@@ -135,6 +139,18 @@ class MissingExtra(CmfError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs packages that are not installed: pip install 'cmf-lineage[{extra}]'")
+
+
+class DataRemoteProblem(CmfError):
+    """The remote of the data cannot be used: none is set, it does not answer, or it refused."""
+
+
+class ObjectProblem(CmfError):
+    """An object of a cache or remote is missing there, or is not what its name says; nothing of it was kept."""
+
+
+class ArtifactsLeft(CmfError):
+    """Some artifacts could not be pushed or pulled, for the reasons that were told; the others were."""
 
 
 class StoreUnavailable(CmfError):

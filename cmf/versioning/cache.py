@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from cmf.core.errors import FileProblem
+from cmf.core.errors import FileProblem, ObjectProblem
 from cmf.scratch import Scratch
 from cmf.versioning.content import Digests, Version, read_file, version_of
 
@@ -78,6 +80,47 @@ class Cache:
             draft.write_bytes(data)
         self._put(draft, md5)
 
+    def receive(self, md5: str, bring: Callable[[Path], None], *, sha256: bool) -> Digests:
+        """Keep an object that comes from elsewhere: `bring` writes it into a file, of which nothing stays if it fails.
+
+        Raises:
+            ObjectProblem: what was brought is not what has this md5.
+            FileProblem: the cache cannot be written.
+        """
+        with self._writing():
+            draft = self._scratch.path()
+        try:
+            bring(draft)
+            digests, _ = read_file(draft, sha256=sha256)
+            if digests.md5 != md5.removesuffix(".dir"):
+                raise ObjectProblem(f"object {md5} arrived damaged: its bytes have the md5 {digests.md5}")
+            self._put(draft, md5)
+            return digests
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def copy(self, md5: str, to: Path) -> None:
+        """Make a new file of an object, as a link or a copy, as the settings say.
+
+        Raises:
+            ObjectProblem: there is no such object.
+            OSError: the file cannot be made.
+        """
+        place = self.path(md5)
+        if not place.is_file():
+            raise ObjectProblem(f"object {md5} is not in the cache {self.settings.folder}")
+        for kind in self.settings.links:
+            if kind == "copy":
+                break
+            with suppress(OSError):  # across file systems, say: the next kind of link
+                if kind == "reflink":
+                    _clone_to(place, to)
+                else:
+                    (to.hardlink_to if kind == "hardlink" else to.symlink_to)(place)
+                return
+        with place.open("rb") as source, to.open("xb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+
     def relink(self, path: Path, md5: str, version: Version) -> Version:
         """Make a file of the tree a link to its object, where the settings say so and it is still as it was read.
 
@@ -132,6 +175,16 @@ class Cache:
                 f"the cache cannot be written ({exc.strerror or exc}); nothing was recorded. Make room or make it "
                 f"writable, move it ('dvc cache dir PATH'), or set CMF_DATA=none to record without keeping bytes",
             ) from exc
+
+
+def _clone_to(source: Path, to: Path) -> None:
+    file = os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        if not _clone(source, file):
+            to.unlink()
+            raise OSError(errno.ENOTSUP, "the file system shares no blocks")
+    finally:
+        os.close(file)
 
 
 def _clone(path: Path, into: int) -> bool:

@@ -5,7 +5,6 @@ The bytes are hashed, copied and named here, in one pass; DVC's own code is the 
 
 from __future__ import annotations
 
-import configparser
 import fcntl
 import os
 import re
@@ -14,30 +13,15 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
-from cmf.core.errors import FileProblem, SettingsProblem
+from cmf.core.errors import FileProblem
 from cmf.scratch import Scratch
-from cmf.versioning.cache import CacheSettings
 from cmf.versioning.contents import Content, Contents
+from cmf.versioning.dvc_config import FOLDER
 from cmf.versioning.ignoring import Ignoring
 from cmf.versioning.pointers import SUFFIX, Pointed, changed_pointer, check_pointer, pointer
 from cmf.versioning.ports import CodeVersioning, Versioned
 
-FOLDER = ".dvc"
 _OWN_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore"})
-
-
-def dvc_root(root: Path) -> Path | None:
-    """The folder from which DVC looks after a clone: its root, or the nearest above it in the same git repository.
-
-    None: DVC was not set up there.
-    """
-    in_git = any((folder / ".git").exists() for folder in (root, *root.parents))
-    for folder in (root, *root.parents):
-        if (folder / FOLDER / "config").is_file():
-            return folder
-        if (folder / ".git").exists() or not in_git:
-            return None
-    return None
 
 
 class DvcDataVersioning:
@@ -151,43 +135,6 @@ class DvcDataVersioning:
             yield
         finally:
             os.close(file)
-
-
-def cache_settings(root: Path) -> CacheSettings:
-    """Where DVC's cache is, and how it is used: system, user's, repository's and local settings, the last counts.
-
-    Raises:
-        SettingsProblem: a file of settings cannot be read.
-    """
-    found = CacheSettings(root / FOLDER / "cache")
-    for file in (*_shared_config_files(), root / FOLDER / "config", root / FOLDER / "config.local"):
-        section = _cache_section(file)
-        if "dir" in section:
-            found = found._replace(folder=(file.parent / Path(section["dir"]).expanduser()).resolve())
-        if "type" in section:
-            found = found._replace(links=tuple(kind.strip() for kind in section["type"].split(",")))
-        if "shared" in section:
-            found = found._replace(shared=section["shared"] == "group")
-    return found
-
-
-def _shared_config_files() -> list[Path]:
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 (no error without a home)
-    system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or "/etc/xdg/dvc"
-    user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or Path(home, "dvc")
-    return [Path(system, "config"), Path(user, "config")]
-
-
-def _cache_section(file: Path) -> dict[str, str]:
-    parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), allow_no_value=True)
-    try:
-        parser.read_string(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return {}
-    except (OSError, UnicodeDecodeError, configparser.Error) as exc:
-        raise SettingsProblem(f"{file}: {exc}") from exc
-    section = parser["cache"] if parser.has_section("cache") else {}
-    return {name: value.strip("\"'") for name, value in section.items() if value}
 
 
 @lru_cache(maxsize=64)

@@ -121,7 +121,7 @@ def test_a_file_that_did_not_change_is_not_read_again_and_one_that_did_is(tree: 
     time.sleep(0.05)
     first, again = record("data.bin", "data.bin")
     assert first.key == again.key
-    states = open_repository(tree.folder)._states
+    states = open_repository(tree.folder).states
     known = states.file(str(file))
     assert known is not None and f"md5:{known.md5}" == first.key
     # Written over in place, with the size and times it had: the time of change tells.

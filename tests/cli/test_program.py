@@ -20,7 +20,7 @@ from cmf.cli.program import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMANDS = ["init", "status", "log", "show", "lineage", "push", "pull", "run", "fsck", "rebuild", "dvc", "import"]
-COMMANDS += ["server"]
+COMMANDS += ["artifacts", "server"]
 
 
 def test_every_command_is_listed(run: Run, tmp_path: Path) -> None:
@@ -31,9 +31,9 @@ def test_every_command_is_listed(run: Run, tmp_path: Path) -> None:
     assert group.list_commands(typer.Context(group)) == COMMANDS  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "artifacts push", "artifacts pull", "artifacts list"])
 def test_the_help_of_every_command_has_an_example(run: Run, tmp_path: Path, command: str) -> None:
-    told = run(*filter(None, [command]), "--help", at=tmp_path)
+    told = run(*command.split(), "--help", at=tmp_path)
     assert told.returncode == 0
     assert re.search(rf"Example: cmf {command}", told.stdout), told.stdout
 

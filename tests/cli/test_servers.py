@@ -103,7 +103,9 @@ def test_init_makes_a_clone_at_the_git_root_and_may_be_repeated(run: Run, tmp_pa
     settings = 'namespace = "vision"\nproject = "digits"\nserver = "https://cmf.example.org"\n'
     assert (tmp_path / ".cmf" / "config.toml").read_text() == settings
     status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert status.stdout == ""
+    assert status.stdout == "?? .dvc/\n?? .dvcignore\n", (
+        "what DVC keeps in git is there to be committed, and nothing else"
+    )
 
 
 @pytest.mark.parametrize(
