@@ -151,6 +151,22 @@ class Repository:
         return DvcDataVersioning(self._dvc_root, keeping, self.code, self.scratch, self.folder / "tree.lock")
 
     @cached_property
+    def contents(self) -> Contents:
+        """What is at paths of the tree; unlike `data` it keeps nothing."""
+        return Contents(self._states, root=self._dvc_root or self.root)
+
+    @property
+    def caches(self) -> list[Cache]:
+        """Where content may be kept: DVC's cache, and the clone's own, from before DVC was set up."""
+        own = Cache(CacheSettings(self.folder / "cache"))
+        return [self.cache, own] if self._dvc_root else [own]
+
+    @property
+    def dvc_root(self) -> Path | None:
+        """The folder from which DVC looks after the clone; None where it was not set up."""
+        return self._dvc_root
+
+    @cached_property
     def _dvc_root(self) -> Path | None:
         return dvc_root(self.root) if self.settings.data == "dvc" else None
 
@@ -295,7 +311,8 @@ class Repository:
         for part in ("code", "cache", "_states", "scratch"):
             if part in vars(self):
                 vars(self).pop(part).close()
-        vars(self).pop("data", None)
+        for part in ("data", "contents"):
+            vars(self).pop(part, None)
 
     def _leave_parent(self) -> None:
         """In a forked child: a segment of its own."""
