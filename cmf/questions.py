@@ -161,7 +161,7 @@ class Query:
         """
         key = self.key(asked)
         if kind_of(key) != "execution":
-            key = producer(self._near(key, "upstream"), key)
+            key = producer(self._near(key, "upstream"), key, self._recorded_path(asked) or asked)
         return recipe(self._near(key, "both"), key)
 
     def recipes(self, asked: str) -> list[Recipe]:

@@ -66,10 +66,13 @@ def _say(executions: list[Node], metrics: dict[str, dict[str, Json]]) -> None:
     from cmf.core.model import Execution
     from cmf.pictures.labels import duration, short_key
 
-    made = table("started", "run", "status", "took", "parameters", "metrics", "key")
+    # Without git, or where nothing knows of a commit, there is no column for it.
+    code = any(isinstance(node, Execution) and node.code for node in executions)
+    made = table("started", "run", "status", "took", "parameters", "metrics", *(["commit"] if code else []), "key")
     for node in executions:
         assert isinstance(node, Execution)
-        told = (duration(node), _pairs(node.parameters), _pairs(metrics.get(node.key, {})), short_key(node.key))
+        told = [duration(node), _pairs(node.parameters), _pairs(metrics.get(node.key, {}))]
+        told += [*([_commit(node)] if code else []), short_key(node.key)]
         made.add_row(Text(_when(node)), Text(run_of(node)), _status(node), *map(Text, told))
     if executions:
         draw(made)
@@ -90,6 +93,17 @@ def run_of(execution: Execution) -> str:
 
     names = [printable(part) for part in (execution.pipeline, execution.stage) if part]
     return "/".join(names) or title_of(execution)
+
+
+def _commit(execution: Execution) -> str:
+    """`main 1a2b3c4d`, with a `+` where the tree differed from the commit."""
+    from cmf.pictures.labels import printable
+
+    code = execution.code
+    if code is None:
+        return ""
+    commit = (code.commit or "")[:8] + ("+" if code.snapshot or code.dirty else "")
+    return printable(" ".join(filter(None, (execution.branch, commit))))
 
 
 def _status(execution: Execution) -> Text:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cmf.repository import Repository
     from cmf.reproducing.environments import Difference
     from cmf.reproducing.preparing import Prepared
-    from cmf.reproducing.verdicts import Verdict
+    from cmf.reproducing.verdicts import Before, Verdict
 
 EXAMPLE = "Example: cmf reproduce model.pkl --run\n\nExample: cmf reproduce 3f2a91 -o ../again"
 DIFFERS = 3
@@ -76,6 +76,7 @@ def _reproduce(
     quiet: bool,
 ) -> dict[str, Any]:
     from cmf.reproducing.preparing import default_folder, prepare
+    from cmf.reproducing.verdicts import files_before
 
     prepared = prepare(repository, recipe, folder or default_folder(repository, recipe), earlier)
     differing, variables = _environment(prepared, env)
@@ -89,8 +90,9 @@ def _reproduce(
     _check_runnable(prepared)
     if not quiet:
         _say_command(prepared, variables)
+    before = files_before(recipe, prepared.base)
     _run(prepared, variables, quiet=quiet)
-    verdicts = _judge(prepared)
+    verdicts = _judge(prepared, before)
     if not quiet:
         _say_verdicts(verdicts)
     return {**told, "outputs": [_as_dict(verdict) for verdict in verdicts]}
@@ -184,7 +186,7 @@ def _run(prepared: Prepared, variables: dict[str, str], *, quiet: bool) -> None:
         raise NotReproducible(f"the command ended with exit code {done.returncode}, in {prepared.at}")
 
 
-def _judge(prepared: Prepared) -> list[Verdict]:
+def _judge(prepared: Prepared, before: Before) -> list[Verdict]:
     from cmf.repository import Repository
     from cmf.reproducing.preparing import mark
     from cmf.reproducing.verdicts import compare, reruns
@@ -192,7 +194,7 @@ def _judge(prepared: Prepared) -> list[Verdict]:
     repository = Repository.find(prepared.base)
     try:
         again = reruns(repository, prepared.recipe)
-        return compare(prepared.recipe, again, repository)
+        return compare(prepared.recipe, again, repository, before)
     finally:
         repository.close()
         mark(prepared, again)

@@ -92,8 +92,10 @@ def recipe(near: Lineage, key: str) -> Recipe:
     )
 
 
-def producer(near: Lineage, artifact: str) -> str:
+def producer(near: Lineage, artifact: str, path: str | None = None) -> str:
     """The execution to run again to get an artifact: of those that wrote it, one that can be, and the newest of them.
+
+    One that wrote it under the `path` comes before the others: a copy has the content of its original.
 
     Raises:
         NotReproducible: none is known.
@@ -102,7 +104,8 @@ def producer(near: Lineage, artifact: str) -> str:
     found = [node for node in near.nodes if isinstance(node, Execution) and node.key in writers]
     if not found:
         raise NotReproducible(f"{artifact}: no recorded execution wrote it; it came from outside of the pipeline")
-    return max(found, key=_fitness).key
+    at_path = {edge.source for edge in near.edges if edge.target == artifact and edge.path == path}
+    return max(found, key=lambda node: (node.key in at_path, *_fitness(node))).key
 
 
 def chain(up: Lineage, key: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +11,11 @@ from typing import NamedTuple
 import msgspec
 
 from cmf.core.errors import FileProblem
+from cmf.core.identity import md5_of
 from cmf.core.recipe import Item
 from cmf.repository import Repository
 from cmf.versioning.cache import Cache
+from cmf.versioning.git_status import git
 
 
 class Part(NamedTuple):
@@ -66,6 +69,14 @@ class Holdings:
             return self._repository.contents.at(path).key == item.key
         except (FileProblem, OSError, ValueError):
             return False
+
+    def is_in_commit(self, commit: str, item: Item) -> bool:
+        """Whether a commit of the repository has this file, with this content."""
+        if not re.fullmatch(r"[0-9a-f]{40,64}", commit) or item.is_folder:
+            return False
+        # `./`: from the clone's root, which need not be the repository's.
+        done = git(str(self._repository.root), "cat-file", "blob", f"{commit}:./{item.path}")
+        return done.returncode == 0 and md5_of(done.stdout) == item.md5
 
     def _of_tree(self, tree: Path, item: Item) -> tuple[Part, ...] | None:
         assert item.md5 is not None

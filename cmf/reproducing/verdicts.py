@@ -16,7 +16,9 @@ from cmf.questions import Query, StoreSource
 from cmf.recorder import KEPT
 from cmf.repository import Repository
 from cmf.reproducing.placing import Refused, place_in
+from cmf.versioning.content import Version, version_of
 
+Before = dict[str, tuple[Version, ...]]
 Judgement = Literal["identical", "differs", "missing", "not compared"]
 
 
@@ -37,13 +39,19 @@ def reruns(repository: Repository, recipe: Recipe) -> list[Recipe]:
     return [graph.recipe(node.key) for node in found if isinstance(node, Execution)]
 
 
-def compare(recipe: Recipe, again: list[Recipe], repository: Repository) -> list[Verdict]:
+def files_before(recipe: Recipe, base: Path) -> Before:
+    """The states of what is at the paths of outputs before a command runs: the commit may have them already."""
+    places = ((item.path, place_in(base, item.path)) for item in recipe.outputs)
+    return {path: state for path, place in places if isinstance(place, Path) and (state := _state(place))}
+
+
+def compare(recipe: Recipe, again: list[Recipe], repository: Repository, before: Before) -> list[Verdict]:
     """Each recorded output beside what the re-run made of it, in the tree or in its own records (`again`)."""
     made = {item.path: item for run in reversed(again) for item in run.outputs}
-    return [_verdict(item, made.get(item.path), repository) for item in recipe.outputs]
+    return [_verdict(item, made.get(item.path), repository, before) for item in recipe.outputs]
 
 
-def _verdict(item: Item, made: Item | None, repository: Repository) -> Verdict:
+def _verdict(item: Item, made: Item | None, repository: Repository, before: Before) -> Verdict:
     if item.values is not None:
         return _of_values(item, made)
     if item.path.startswith(f"{KEPT}/"):
@@ -52,6 +60,9 @@ def _verdict(item: Item, made: Item | None, repository: Repository) -> Verdict:
     if item.md5 is None or isinstance(place, Refused):
         why = place.why if isinstance(place, Refused) else "its content is not in the tree"
         return Verdict(path=item.path, recorded=item.key, found=None, judgement="not compared", why=why)
+    if before.get(item.path, ()) == _state(place) != ():
+        why = "it was in the tree before, and was not written again"
+        return Verdict(path=item.path, recorded=item.key, found=None, judgement="missing", why=why)
     found = _key_at(place, repository)
     judgement: Judgement = "identical" if found == item.key else "differs" if found else "missing"
     return Verdict(path=item.path, recorded=item.key, found=found, judgement=judgement)
@@ -86,6 +97,12 @@ def _changes(recorded: dict[str, Json], made: dict[str, Json]) -> list[str]:
 
 def _shown(values: dict[str, Json], name: str) -> str:
     return encode(values[name]).decode() if name in values else "nothing"
+
+
+def _state(place: Path) -> tuple[Version, ...]:
+    """The versions of all files at a place; empty where there is none."""
+    files = sorted(place.rglob("*")) if place.is_dir() else [place]
+    return tuple(version_of(file.stat()) for file in files if file.is_file())
 
 
 def _key_at(place: Path, repository: Repository) -> str | None:
