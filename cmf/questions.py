@@ -10,8 +10,8 @@ from typing import Protocol
 from cmf.core import lineage as rules
 from cmf.core import series as rules_of_series
 from cmf.core.errors import FileProblem, UnknownKey
-from cmf.core.lineage import DEFAULT_LIMIT, MAX_LIMIT, Question
 from cmf.core.identity import kind_of
+from cmf.core.lineage import DEFAULT_LIMIT, MAX_LIMIT, Question
 from cmf.core.model import (
     Artifact,
     Direction,

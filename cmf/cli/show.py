@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from cmf.core.model import Edge, Node, NodeDetail
     from cmf.core.recipe import Environment, Item, Recipe
-    from cmf.reproducing.holdings import Holdings
     from cmf.questions import Query
+    from cmf.reproducing.holdings import Holdings
 
 EXAMPLE = "Example: cmf show model.pkl"
 INDENT = 2

@@ -1,4 +1,4 @@
-"""What it takes to run an execution again, read off the graph: code, command, environment, inputs; and what came out."""
+"""What it takes to run an execution again, read off the graph: code, command, environment, inputs; what came out."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _environment(node: Artifact) -> Environment:
 
 
 def _versions(told: Json) -> Iterable[tuple[str, str]]:
-    """Names and versions, however they are told: an object of versions, one of objects, or a list of `name==version`."""
+    """Names and versions, however they are told: an object of versions or of objects, or a list of `name==version`."""
     if isinstance(told, dict):
         for name, about in told.items():
             version = about.get("version") if isinstance(about, dict) else about

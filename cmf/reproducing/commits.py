@@ -1,4 +1,4 @@
-"""A recorded commit, had as a tree in a folder of its own: a worktree of git, beside the user's, which is not touched."""
+"""A recorded commit as a tree in a folder of its own: a worktree of git, beside the user's, which is not touched."""
 
 from __future__ import annotations
 
@@ -54,7 +54,12 @@ def tree_of(top: Path, code: Code | None, branch: str) -> Tree:
     assert wanted
     if _is_here(top, wanted) or _fetch(top, code.remote, wanted, branch):
         return Tree(wanted)
-    if code.snapshot and code.commit and not code.dirty and (_is_here(top, code.commit) or _fetch(top, code.remote, code.commit, "")):
+    if (
+        code.snapshot
+        and code.commit
+        and not code.dirty
+        and (_is_here(top, code.commit) or _fetch(top, code.remote, code.commit, ""))
+    ):
         return Tree(code.commit, "files that git does not track: the snapshot that has them is not here")
     raise NotReproducible(_how_to_get(top, code, wanted, branch))
 

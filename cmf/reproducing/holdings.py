@@ -111,4 +111,6 @@ class _Listed(msgspec.Struct):
 
 def _listed(cache: Cache, md5: str) -> Iterator[Part]:
     for entry in msgspec.json.decode(cache.path(md5).read_bytes(), type=list[_Listed]):
+        if not re.fullmatch(r"[0-9a-f]{32}", entry.md5):
+            raise msgspec.ValidationError(f"{entry.md5[:60]!r} is no md5")
         yield Part(entry.relpath, entry.md5, cache.path(entry.md5))

@@ -187,5 +187,3 @@ def mark(prepared: Prepared, again: Sequence[Recipe]) -> None:
         )
     finally:
         repository.close()
-
-

@@ -23,7 +23,7 @@ Judgement = Literal["identical", "differs", "missing", "not compared"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one output: `found` is the key of what is there now, `why` says more where there is more to say."""
+    """What became of one output: `found` is the key of what is there now, `why` says more."""
 
     path: str
     recorded: str
