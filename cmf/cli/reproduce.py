@@ -134,7 +134,9 @@ def _list(recipes: list[Recipe], *, quiet: bool) -> list[dict[str, Any]]:
 
 
 def _environment(prepared: Prepared, env: bool) -> tuple[list[Difference], dict[str, str]]:
+    from cmf.core.errors import NotReproducible
     from cmf.reproducing.environments import default_interpreter, differences, environment_of, install
+    from cmf.reproducing.preparing import discard
 
     recorded = prepared.recipe.environment
     if recorded is None:
@@ -147,7 +149,11 @@ def _environment(prepared: Prepared, env: bool) -> tuple[list[Difference], dict[
     found = differences(recorded, here)
     if not env:
         return found, {}
-    return found, install(found, interpreter, prepared.base / ".cmf" / "distributions")
+    try:
+        return found, install(found, interpreter, prepared.base / ".cmf" / "distributions")
+    except NotReproducible:
+        discard(prepared)
+        raise
 
 
 def _check_runnable(prepared: Prepared) -> None:

@@ -176,6 +176,11 @@ def _working_folder(base: Path, folder: str) -> Path:
     return at
 
 
+def discard(prepared: Prepared) -> None:
+    """Remove a folder again, with all that is in it."""
+    remove_worktree(prepared.folder, prepared.folder)
+
+
 def mark(prepared: Prepared, again: Sequence[Recipe]) -> None:
     """Record of re-runs what they reproduce, in their own clone."""
     from cmf.core.operations import SetProperty
