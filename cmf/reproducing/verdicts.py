@@ -48,7 +48,20 @@ def files_before(recipe: Recipe, base: Path) -> Before:
 def compare(recipe: Recipe, again: list[Recipe], repository: Repository, before: Before) -> list[Verdict]:
     """Each recorded output beside what the re-run made of it, in the tree or in its own records (`again`)."""
     made = {item.path: item for run in reversed(again) for item in run.outputs}
-    return [_verdict(item, made.get(item.path), repository, before) for item in recipe.outputs]
+    return [
+        _unrecorded(item) if not again and _is_record(item) else _verdict(item, made.get(item.path), repository, before)
+        for item in recipe.outputs
+    ]
+
+
+def _is_record(item: Item) -> bool:
+    return item.values is not None or item.path.startswith(f"{KEPT}/")
+
+
+def _unrecorded(item: Item) -> Verdict:
+    """Of a program that records nothing itself, `cmf run` did; it is run again without that."""
+    why = "the command recorded nothing"
+    return Verdict(path=item.path, recorded=item.key, found=None, judgement="not compared", why=why)
 
 
 def _verdict(item: Item, made: Item | None, repository: Repository, before: Before) -> Verdict:
