@@ -59,7 +59,7 @@ class Holdings:
         for tree in self._trees:
             if (parts := self._of_tree(tree, item)) is not None:
                 return Held("tree", parts)
-        return Missing("it is not in the cache, and what is in the tree at its path is something else, or nothing")
+        return Missing("neither the cache nor the tree has it")
 
     def is_at(self, path: Path, item: Item) -> bool:
         """Whether a file or folder has this content."""

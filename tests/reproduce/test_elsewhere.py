@@ -105,7 +105,7 @@ def test_nothing_is_fetched_from_an_address_that_only_a_record_names(author: Sit
 def test_missing_inputs_are_named_and_nothing_is_run_without_them(author: Site, other: Site) -> None:
     pull(author, other)
     done = other.cmf("reproduce", "model.txt", "--run", code=1)
-    assert "missing  train.txt  (it is not in the cache" in done.stdout
+    assert "missing  train.txt  (neither the cache nor the tree has it" in done.stdout
     assert "1 of 1 inputs are missing, first train.txt" in done.stderr
     again = other.cmf("reproduce", "model.txt", "--run", code=1).stderr
     assert "is there already" in again
