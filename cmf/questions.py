@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from cmf.core import lineage as rules
 from cmf.core import series as rules_of_series
 from cmf.core.errors import FileProblem, UnknownKey
+from cmf.core.identity import kind_of
 from cmf.core.lineage import DEFAULT_LIMIT, MAX_LIMIT, Question
 from cmf.core.model import (
     Artifact,
@@ -24,6 +25,7 @@ from cmf.core.model import (
     SeriesSummary,
     Stats,
 )
+from cmf.core.recipe import Recipe, chain, producer, recipe
 from cmf.core.resolve import resolve
 from cmf.core.series import SeriesQuestion, checked
 from cmf.core.store import Filters, ListKind, Store
@@ -172,6 +174,24 @@ class Query:
         finally:
             repository.close()
 
+    def recipe(self, asked: str) -> Recipe:
+        """How to run an execution again, or the one that wrote an artifact.
+
+        Raises:
+            UnknownKey, AmbiguousKey
+            NotReproducible: no execution wrote it.
+        """
+        key = self.key(asked)
+        if kind_of(key) != "execution":
+            key = producer(self._near(key, "upstream"), key, self._recorded_path(asked) or asked)
+        return recipe(self._near(key, "both"), key)
+
+    def recipes(self, asked: str) -> list[Recipe]:
+        """The recipes of all executions that led to one, or to an artifact, in the order in which to run them."""
+        key = self.recipe(asked).execution
+        up = self._source.lineage(Question(keys=(key,), direction="upstream", limit=MAX_LIMIT, include_retracted=True))
+        return [recipe(self._near(step, "both"), step) for step in chain(up, key)]
+
     def artifacts(self, filters: Filters | None = None) -> Iterator[Node]:
         """The artifacts, newest first."""
         return self._all("artifact", filters)
@@ -238,6 +258,11 @@ class Query:
     def stats(self) -> Stats:
         """How much the source holds."""
         return self._source.stats()
+
+    def _near(self, key: str, direction: Direction) -> Lineage:
+        """One hop around a node, whole: what was retracted is part of how it was."""
+        question = Question(keys=(key,), direction=direction, depth=1, limit=MAX_LIMIT, include_retracted=True)
+        return self._source.lineage(question)
 
     def _all(self, kind: ListKind, filters: Filters | None) -> Iterator[Node]:
         cursor: str | None = None

@@ -33,6 +33,7 @@ from cmf.core.operations import (
     put_execution,
     put_record,
 )
+from cmf.core.recipe import WORKING_FOLDER
 from cmf.core.values import MAX_NAME, Json, check_name, to_json
 from cmf.places import KEPT as KEPT
 from cmf.points import PointBuffer
@@ -368,7 +369,10 @@ def start_run(repository: Repository, start: Start) -> Recorder:
         code=code,
         parameters=start.parameters,
     )
-    return Recorder(repository, of, code)
+    recorder = Recorder(repository, of, code)
+    if folder := _working_folder(repository.root):
+        recorder.set({WORKING_FOLDER: folder})
+    return recorder
 
 
 def resume_run(repository: Repository, pipeline: str, stage: str, name: str) -> Recorder:
@@ -380,6 +384,17 @@ def resume_run(repository: Repository, pipeline: str, stage: str, name: str) -> 
         namespace=repository.settings.namespace,
     )
     return Recorder(repository, of, repository.code.now().code)
+
+
+def _working_folder(root: Path) -> str | None:
+    """Where in the clone this program works, if that is not its root: a command is run again there."""
+    try:
+        here = Path.cwd()
+    except OSError:  # it was deleted
+        return None
+    if here == root or not here.is_relative_to(root):
+        return None
+    return os.fsencode(here.relative_to(root)).decode(errors="backslashreplace")
 
 
 def check_path(path: str) -> str:

@@ -170,6 +170,12 @@ class Repository:
     def _environments(self) -> Environments:
         return Environments(self.data, self.scratch, self.root / KEPT)
 
+    @property
+    def caches(self) -> list[Cache]:
+        """Where content may be kept: DVC's cache, and the clone's own, from before DVC was set up."""
+        own = Cache(CacheSettings(self.folder / "cache"))
+        return [self.cache, own] if self.dvc_root else [own]
+
     @cached_property
     def states(self) -> States:
         """What is known of files that were read before."""

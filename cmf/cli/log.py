@@ -66,10 +66,15 @@ def _say(executions: list[Node], metrics: dict[str, dict[str, Json]]) -> None:
     from cmf.core.model import Execution
     from cmf.pictures.labels import duration, short_key
 
-    made = table("started", "run", "status", "took", "parameters", "metrics", "key")
+    runs = [node for node in executions if isinstance(node, Execution)]
+    # Without git there is no column for the commit; the branch tells something where there are several.
+    code = any(run.code for run in runs)
+    branched = len({run.branch for run in runs}) > 1
+    made = table("started", "run", "status", "took", "parameters", "metrics", *(["commit"] if code else []), "key")
     for node in executions:
         assert isinstance(node, Execution)
-        told = (duration(node), _pairs(node.parameters), _pairs(metrics.get(node.key, {})), short_key(node.key))
+        told = [duration(node), _pairs(node.parameters), _pairs(metrics.get(node.key, {}))]
+        told += [*([_commit(node, branched)] if code else []), short_key(node.key)]
         made.add_row(Text(_when(node)), Text(run_of(node)), _status(node), *map(Text, told))
     if executions:
         draw(made)
@@ -90,6 +95,17 @@ def run_of(execution: Execution) -> str:
 
     names = [printable(part) for part in (execution.pipeline, execution.stage) if part]
     return "/".join(names) or title_of(execution)
+
+
+def _commit(execution: Execution, branched: bool) -> str:
+    """`1a2b3c4d`, perhaps behind the branch, with a `+` where the tree differed from the commit."""
+    from cmf.pictures.labels import printable
+
+    code = execution.code
+    if code is None:
+        return ""
+    commit = (code.commit or "")[:8] + ("+" if code.snapshot or code.dirty else "")
+    return printable(" ".join(filter(None, (execution.branch if branched else None, commit))))
 
 
 def _status(execution: Execution) -> Text:

@@ -11,7 +11,23 @@ import typer
 from typer.core import TyperGroup
 
 from cmf import __version__
-from cmf.cli import artifacts, dvc, fsck, import_, init, lineage, log, pull, push, rebuild, relate, run, show, status
+from cmf.cli import (
+    artifacts,
+    dvc,
+    fsck,
+    import_,
+    init,
+    lineage,
+    log,
+    pull,
+    push,
+    rebuild,
+    relate,
+    reproduce,
+    run,
+    show,
+    status,
+)
 from cmf.cli.terminal import note, one_line
 from cmf.core.errors import CmfError
 
@@ -56,6 +72,7 @@ app.command(epilog=pull.EXAMPLE)(pull.pull)
 app.command(epilog=run.EXAMPLE, context_settings=run.CONTEXT)(run.run)
 app.command(epilog=fsck.EXAMPLE)(fsck.fsck)
 app.command(epilog=rebuild.EXAMPLE)(rebuild.rebuild)
+app.command(epilog=reproduce.EXAMPLE)(reproduce.reproduce)
 app.add_typer(dvc.app, name="dvc")
 app.add_typer(import_.app, name="import")
 app.add_typer(artifacts.app, name="artifacts")

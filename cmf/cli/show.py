@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from cmf.cli.log import run_of
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from cmf.core.model import Edge, Node, NodeDetail
+    from cmf.core.recipe import Environment, Item, Recipe
     from cmf.questions import Query
+    from cmf.reproducing.holdings import Holdings
 
 EXAMPLE = "Example: cmf show model.pkl"
 INDENT = 2
@@ -32,13 +35,17 @@ def show(
     """Show everything about one artifact or execution."""
     graph = source(remote, server)
     found = graph.show(asked)
+    how = _recipe(graph, asked, found.node)
+    where = _places(how) if how else {}
     if as_json:
-        say_json(found)
+        say_json(_as_json(found, how, where))
         return
     _say_node(found.node)
     _say_series(graph, found.node)
     _say_uses(found, _neighbours(graph, found.node))
     _say_relations(graph, found)
+    if how:
+        _say_recipe(how, where)
 
 
 def _say_node(node: Node) -> None:
@@ -177,3 +184,94 @@ def _say_relations(graph: Query, found: NodeDetail) -> None:
     draw(Padding(made, (0, 0, 0, INDENT), expand=False))
     if (more := len(found.relations) - RELATIONS_SHOWN) > 0:
         draw(Text(f"  … {more:,} more; --json has them", style="dim"))
+
+
+# --- How to run it again ----------------------------------------------------------------------------------------------
+
+
+def _recipe(graph: Query, asked: str, node: Node) -> Recipe | None:
+    """How to run it again, or what wrote it; None for what nothing recorded has made, such as raw data."""
+    from cmf.core.errors import NotReproducible
+    from cmf.core.identity import kind_of
+
+    if kind_of(node.key) == "context" or node.stub:
+        return None
+    try:
+        found = graph.recipe(asked)
+    except NotReproducible:
+        return None
+    return found if found.command or found.code else None
+
+
+def _places(how: Recipe) -> dict[str, str]:
+    """Where the bytes of the inputs are on this machine, by path; empty outside of a clone."""
+    from pathlib import Path
+
+    from cmf.core.errors import NotARepository
+    from cmf.repository import Repository
+    from cmf.reproducing.holdings import Holdings
+
+    try:
+        repository = Repository.find(Path.cwd(), catch_up=False)
+    except NotARepository:
+        return {}
+    try:
+        holdings = Holdings(repository)
+        return {item.path: _place(holdings, item, how) for item in how.inputs if item.values is None}
+    finally:
+        repository.close()
+
+
+def _place(holdings: Holdings, item: Item, how: Recipe) -> str:
+    from cmf.reproducing.holdings import Held
+
+    if isinstance(held := holdings.find(item), Held):
+        return f"in the {held.place}"
+    return "in the commit" if how.commit and holdings.is_in_commit(how.commit, item) else held.why
+
+
+def _as_json(found: NodeDetail, how: Recipe | None, where: dict[str, str]) -> dict[str, object]:
+    import msgspec
+
+    from cmf.reproducing.preparing import run_branch
+
+    made: dict[str, object] = msgspec.to_builtins(found)
+    told = None
+    if how:
+        told = msgspec.to_builtins(how)
+        told |= {"branch": run_branch(how), "bytes": where, "reproduce": f"cmf reproduce {how.execution}"}
+    return {**made, "recipe": told}
+
+
+def _say_recipe(how: Recipe, where: dict[str, str]) -> None:
+    from cmf.pictures.labels import pairs, printable, short_key
+
+    _say_heading("To run it again")
+    rows = [("run", f"{how.pipeline}/{how.stage}  {how.execution}"), *_code_rows(how)]
+    rows += [("command", shlex.join(how.command))]
+    rows += [("in folder", how.working_folder)] if how.working_folder != "." else []
+    rows += [("parameters", "  ".join(pairs(how.parameters)))] if how.parameters else []
+    rows += [("environment", _environment(how.environment))] if how.environment else []
+    for item in how.inputs:
+        told = f"a record {short_key(item.key)}" if item.values is not None else where.get(item.path, "")
+        rows.append(("input", f"{item.path}  {short_key(item.key)}{'  ' + told if told else ''}"))
+    rows.append(("reproduce", f"cmf reproduce {short_key(how.execution)}"))
+    say_rows([(name, printable(text)) for name, text in rows], INDENT)
+
+
+def _code_rows(how: Recipe) -> list[tuple[str, str]]:
+    from cmf.reproducing.preparing import run_branch
+
+    if how.code is None or how.commit is None:
+        return [("commit", "none was recorded")]
+    kind = "snapshot" if how.code.snapshot else "commit"
+    rows = [(kind, how.commit)]
+    rows += [("fetch from", how.code.remote)] if how.code.remote else []
+    return [*rows, ("its branch", run_branch(how))]
+
+
+def _environment(of: Environment) -> str:
+    from cmf.pictures.labels import counted, short_key
+
+    count = counted(len(of.distributions), "distribution") if of.distributions else None
+    return ", ".join(filter(None, (of.python, of.platform, count))) + f"  {short_key(of.key)}"

@@ -11,6 +11,7 @@
     ├── UnknownKey            no node has this key, prefix or path
     ├── AmbiguousKey          several nodes have this prefix
     ├── BadQuestion           a question whose parameters make no sense
+    ├── NotReproducible       an execution that cannot be run again here
     ├── NotARepository        there is no .cmf folder here or above
     ├── SettingsProblem       a setting that is missing or malformed
     ├── MissingExtra          a feature whose packages are not installed
@@ -121,6 +122,10 @@ class AmbiguousKey(CmfError):
 
 class BadQuestion(CmfError):
     """A question whose parameters make no sense."""
+
+
+class NotReproducible(CmfError):
+    """An execution that cannot be run again here: what it takes was not recorded, or is not to be had."""
 
 
 class NotARepository(CmfError):

@@ -64,7 +64,15 @@ def _code(node: Execution) -> Rows:
     code = node.code or Code()
     dirty = "yes: the tree differed from the commit" if code.dirty else None
     ended = node.end_commit
-    return _told([("commit", code.commit), ("remote", code.remote), ("dirty", dirty), ("end commit", ended)])
+    return _told(
+        [
+            ("commit", code.commit),
+            ("remote", code.remote),
+            ("dirty", dirty),
+            ("snapshot", code.snapshot),
+            ("end commit", ended),
+        ]
+    )
 
 
 def _rows(values: Mapping[str, Json]) -> Rows:

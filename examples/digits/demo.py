@@ -34,7 +34,7 @@ LAUNCHER = REPOSITORY / "docker" / "neo4j-local" / "launch.py"
 STAGES = ("prepare.py", "split.py", "train.py", "evaluate.py", "select_model.py")
 HIDDEN = (10, 16, 32)
 MADE_HERE = ".made-by-the-digits-demo"
-STEPS = 6
+STEPS = 7
 
 # Images whose label a second reader disputes; to a model that has not seen them, too, they look like another digit.
 DISPUTED_ROWS = (5, 421, 480, 1658, 1662)
@@ -80,6 +80,7 @@ def tell(folder: Path, store: str) -> None:
         old_raw = site_a_corrects(a)
         site_c_pulls(c, url, selected)
     site_c_asks(c, selected)
+    site_b_makes_it_again(b)
     what_next(c, selected, seconds=time.monotonic() - started)
     serve_again(store, url, old_raw)
 
@@ -140,6 +141,15 @@ def site_c_asks(c: Site, selected: str) -> None:
     step(6, "Site C asks where the model came from", "The server is stopped: this is answered by the clone itself.")
     c.cmf("lineage", short(selected), "--up")
     c.cmf("lineage", short(selected), "--up", "-o", "../selected-model.html")
+
+
+def site_b_makes_it_again(b: Site) -> None:
+    """What was recorded of the training is enough to repeat it."""
+    model = best_model(b)
+    step(7, "Site B makes the selected model again", "From what was recorded: its code, its data, its command.")
+    b.cmf("show", model)
+    b.cmf("reproduce", model, "--run", "-o", "../again")
+    answer("The same model, to the byte. Site B's own files, branch and records are as they were.")
 
 
 def what_next(c: Site, selected: str, *, seconds: float) -> None:
@@ -244,6 +254,12 @@ def empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MADE_HERE).touch()
+
+
+def best_model(site: Site) -> str:
+    """The path of the model that was selected, as its training wrote it."""
+    uses = json.loads(read([*CMF, "show", "models/selected.pkl", "--json"], site.folder))["uses"]
+    return next(use["path"] for use in uses if use["kind"] == "output" and use["path"] != "models/selected.pkl")
 
 
 # --- Programs ---------------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from cmf import __version__
 from cmf.cli.program import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["init", "status", "log", "show", "lineage", "push", "pull", "run", "fsck", "rebuild", "dvc", "import"]
-COMMANDS += ["artifacts", "server"]
+COMMANDS = ["init", "status", "log", "show", "lineage", "push", "pull", "run", "fsck", "rebuild", "reproduce"]
+COMMANDS += ["dvc", "import", "artifacts", "server"]
 
 
 def test_every_command_is_listed(run: Run, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def run_demo(option: str, folder: Path) -> tuple[int, str]:
 
 
 def test_the_tree_leads_from_the_raw_data_to_the_selected_model(demo: Demo) -> None:
-    tree = demo.screen.rpartition("cmf lineage")[0].rpartition("6/6")[2]
+    tree = demo.screen.partition("7/7")[0].rpartition("cmf lineage")[0].rpartition("6/7")[2]
     for name in ("select wrote models/selected.pkl", "evaluate", "train", "split", "prepare", "raw.csv"):
         assert name in tree
     assert "upstream · whole depth · 19 nodes · complete" in tree
@@ -158,6 +158,13 @@ def test_what_to_try_next_works_as_it_is_pasted(demo: Demo) -> None:
     assert len(commands) >= 5
     subprocess.run(["bash", "-euc", "\n".join(commands)], cwd=demo.folder.parent / "home", check=True)
     assert (demo.folder / "site-c" / "slice.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_the_selected_model_is_made_again_to_the_byte(demo: Demo) -> None:
+    assert "reproduced: 1 of 1 outputs are identical" in demo.screen
+    again = demo.folder / "again"
+    assert (again / "models/hidden-32.pkl").read_bytes() == (demo.folder / "site-b/models/selected.pkl").read_bytes()
+    assert len(json.loads(cmf(again, "log", "--json"))) == 1
 
 
 def test_nothing_is_left_running(demo: Demo) -> None:

@@ -1,0 +1,116 @@
+"""Where the bytes of recorded content are on this machine: in a cache, or in a tree that has them still."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from cmf.core.errors import FileProblem
+from cmf.core.identity import md5_of
+from cmf.core.recipe import Item
+from cmf.repository import Repository
+from cmf.versioning.cache import Cache
+from cmf.versioning.git_status import git
+
+
+class Part(NamedTuple):
+    """A file: its path in the folder that it is of (empty for a file by itself), its md5, and where its bytes are."""
+
+    name: str
+    md5: str
+    source: Path
+
+
+class Held(NamedTuple):
+    """Content that is here: in which place, in a person's words, and its files."""
+
+    place: str
+    parts: tuple[Part, ...]
+
+
+class Missing(NamedTuple):
+    """Content that is not here, and what is known of that."""
+
+    why: str
+
+
+class Holdings:
+    """The places to look in: the caches of a clone, its tree, and other trees of the same shape (`others`)."""
+
+    def __init__(self, repository: Repository, others: Sequence[Path] = ()) -> None:
+        self._repository = repository
+        self._caches = repository.caches
+        self._trees = [repository.root, *others]
+
+    def find(self, item: Item) -> Held | Missing:
+        """The bytes of an artifact."""
+        if item.url is not None:
+            return Missing(f"its content is elsewhere, at {item.url}")
+        if item.md5 is None:
+            return Missing("it has no bytes of its own: a record, or content that was not read when it was recorded")
+        for cache in self._caches:
+            if cache.has(item.md5):
+                return _of_cache(cache, item.md5)
+        for tree in self._trees:
+            if (parts := self._of_tree(tree, item)) is not None:
+                return Held("tree", parts)
+        return Missing("neither the cache nor the tree has it")
+
+    def is_at(self, path: Path, item: Item) -> bool:
+        """Whether a file or folder has this content."""
+        try:
+            if item.size_bytes is not None and path.is_file() and path.stat().st_size != item.size_bytes:
+                return False
+            return self._repository.contents.at(path).key == item.key
+        except (FileProblem, OSError, ValueError):
+            return False
+
+    def is_in_commit(self, commit: str, item: Item) -> bool:
+        """Whether a commit of the repository has this file, with this content."""
+        if not re.fullmatch(r"[0-9a-f]{40,64}", commit) or item.is_folder:
+            return False
+        # `./`: from the clone's root, which need not be the repository's.
+        done = git(str(self._repository.root), "cat-file", "blob", f"{commit}:./{item.path}")
+        return done.returncode == 0 and md5_of(done.stdout) == item.md5
+
+    def _of_tree(self, tree: Path, item: Item) -> tuple[Part, ...] | None:
+        assert item.md5 is not None
+        if os.path.isabs(item.path):  # noqa: PTH117 (it is text, from any site)
+            return None
+        path = tree / item.path
+        if not path.resolve().is_relative_to(tree.resolve()) or not self.is_at(path, item):
+            return None
+        if not item.is_folder:
+            return (Part("", item.md5, path),)
+        names = self._repository.contents.at(path).names or ()
+        return tuple(Part(name, "", path / name) for name in names)
+
+
+def _of_cache(cache: Cache, md5: str) -> Held | Missing:
+    if not md5.endswith(".dir"):
+        return Held("cache", (Part("", md5, cache.path(md5)),))
+    try:
+        parts = tuple(_listed(cache, md5))
+    except (OSError, msgspec.MsgspecError) as exc:
+        return Missing(f"the list of its files in the cache cannot be read ({exc})")
+    lost = [part.name for part in parts if not cache.has(part.md5)]
+    if lost:
+        return Missing(f"{len(lost)} of its {len(parts)} files are not in the cache, such as {lost[0]}")
+    return Held("cache", parts)
+
+
+class _Listed(msgspec.Struct):
+    md5: str
+    relpath: str
+
+
+def _listed(cache: Cache, md5: str) -> Iterator[Part]:
+    for entry in msgspec.json.decode(cache.path(md5).read_bytes(), type=list[_Listed]):
+        if not re.fullmatch(r"[0-9a-f]{32}", entry.md5):
+            raise msgspec.ValidationError(f"{entry.md5[:60]!r} is no md5")
+        yield Part(entry.relpath, entry.md5, cache.path(entry.md5))
