@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Unit = Literal["s", "ms", "µs", "MiB", "records/s", "operations/s"]
+Unit = Literal["s", "ms", "µs", "MiB", "MiB/s", "records/s", "operations/s"]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ def test_a_tiny_run_measures_every_family_and_writes_nothing() -> None:
         "Starting",
         "Recording",
         "The environment",
+        "Recording with git and DVC",
+        "Hashing and keeping files",
         "Push into the embedded store",
         "Memory",
         "Pull",
