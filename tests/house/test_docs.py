@@ -27,7 +27,7 @@ def test_each_command_stands_in_the_docs() -> None:
 
     commands = get_command(app).list_commands(click.Context(click.Command("cmf")))  # type: ignore[attr-defined]
     page = (DOCS / "recording.md").read_text()
-    assert len(commands) == 14
+    assert {"init", "server"} <= set(commands)  # ours, and one that joined
     assert set(commands) == set(re.findall(r"^\| `cmf (\w+)", page, re.MULTILINE))
 
 
