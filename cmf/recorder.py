@@ -66,6 +66,7 @@ class Recorder:
     def __init__(self, repository: Repository, of: RunIdentity | NamedIdentity, base: Code | None) -> None:
         start = put_execution(of)
         self.key = start.key
+        self._process = os.getpid()
         self._repository = repository
         self._since = repository.mark()
         around = repository.environment
@@ -211,8 +212,12 @@ class Recorder:
         self._points.write(operations)
 
     def end(self, status: Literal["complete", "failed", "aborted"], error: str | None = None) -> None:
-        """Record how the execution ended."""
+        """Record how the execution ended; a forked child only leaves it, since it goes on in the parent."""
         self._check_open()
+        if self._process != os.getpid():
+            self.write([])
+            self._is_open = False
+            return
         self._keep_series()
         self._is_open = False
         commit = self._commit({}, f"{self._title}: end\n\nExecution: {self.key}")

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cmf.core.errors import FileProblem
+from cmf.places import KEPT
 from cmf.scratch import Scratch
 from cmf.versioning.contents import Content, Contents
 from cmf.versioning.dvc_config import FOLDER
@@ -21,6 +22,7 @@ from cmf.versioning.ignoring import Ignoring
 from cmf.versioning.pointers import SUFFIX, Pointed, changed_pointer, check_pointer, pointer
 from cmf.versioning.ports import CodeVersioning, Versioned
 
+_KEPT_IGNORES = b"*\n!*/\n!*.dvc\n!.gitignore\n"
 _OWN_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore"})
 
 
@@ -53,7 +55,11 @@ class DvcDataVersioning:
     def keep(self, source: Path, path: Path) -> Versioned:
         """See the port."""
         content = self._contents.at(source)
-        return Versioned(content, {path.with_name(path.name + SUFFIX): pointer(_pointed(content), path.name)})
+        files: dict[Path, bytes | None] = {path.with_name(path.name + SUFFIX): pointer(_pointed(content), path.name)}
+        for folder in path.parents:
+            if folder.name == KEPT:  # where it is checked out, git is to see its .dvc file alone
+                files[folder / ".gitignore"] = _KEPT_IGNORES
+        return Versioned(content, files)
 
     def _may_point(self, path: Path) -> bool:
         if not path.is_relative_to(self._root) or path == self._root:

@@ -108,6 +108,21 @@ def test_a_checkout_of_its_commit_brings_code_and_data_of_that_moment_back(tree:
     assert tree.status() == [] and tree.dvc("status") == "Data and pipelines are up to date."
 
 
+def test_what_cmf_itself_makes_comes_with_a_checkout_and_git_does_not_see_it(
+    tree: WorkTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMF_ENVIRONMENT", "on")
+    with cmf.run("digits", "train") as run:
+        run.metric("loss", 0.5, step=1)
+    assert not (tree.folder / "cmf_artifacts").exists()
+    tree.git("clean", "-qfdx", "--exclude=.dvc", "--exclude=.cmf")
+    tree.git("checkout", "-q", str(execution(run.key).end_commit))
+    tree.dvc("checkout", "-q")
+    made = sorted(f.name for f in (tree.folder / "cmf_artifacts").rglob("*") if f.suffix in (".json", ".parquet"))
+    assert made == ["environment.json", "series.parquet"]
+    assert tree.status() == [] and tree.dvc("status") == "Data and pipelines are up to date."
+
+
 def test_the_snapshot_is_the_tree_as_it_was(tree: WorkTree) -> None:
     for name in ("deleted.py", "exec.py", "moved.py", "filtered.txt", "conflict.py"):
         (tree.folder / name).write_text(f"{name}\n")
@@ -325,6 +340,18 @@ def test_a_forked_child_commits_on_the_branch_of_its_run(tree: WorkTree) -> None
         run.input("c")
     names = tree.git("ls-tree", "--name-only", str(execution(run.key).end_commit)).splitlines()
     assert {"a.dvc", "b.dvc", "c.dvc"} <= set(names)
+
+
+def test_a_forked_child_that_leaves_the_body_does_not_end_the_run(tree: WorkTree) -> None:
+    child = -1
+    with cmf.run("digits", "train") as run:
+        run.input("in.csv")
+        child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    text = "".join(file.read_text() for file in (tree.folder / ".cmf" / "journal").glob("*.jsonl"))
+    assert text.count('"EndExecution"') == 1 and execution(run.key).status == "complete"
 
 
 PARALLEL = """
