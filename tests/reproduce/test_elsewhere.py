@@ -120,7 +120,7 @@ def test_inputs_that_are_not_here_come_from_the_dvc_remote(site: Site, make: Mak
     hub = make("hub.git")
     hub.git("config", "core.bare", "true")
     site.git("remote", "add", "origin", (hub.folder / ".git").as_uri())
-    site.git("add", ".")
+    site.git("add", ".dvc", ".dvcignore")
     site.git("commit", "--quiet", "--message=DVC")
     site.python("prepare.py")
     site.python("train.py", "4")
