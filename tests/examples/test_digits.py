@@ -109,7 +109,8 @@ def test_the_tree_leads_from_the_raw_data_to_the_selected_model(demo: Demo) -> N
 def test_the_server_holds_what_was_recorded_and_nothing_twice(demo: Demo) -> None:
     stats = query(demo.url).stats()
     # Runs: prepare twice, split, train and evaluate three times, select. Artifacts: raw and clean data twice, its two
-    # parts, models, metrics, the steps of each training, one environment. Uses: that and 2 a prepare, 3 of split, 2 a train, 3 an evaluate, 4 of select.
+    # parts, models, metrics, the steps of each training, one environment. Uses: one of the environment each, and 2 a
+    # prepare, 3 of split, 3 a train, 3 an evaluate, 4 of select.
     assert stats.kinds == {"artifact": 16, "execution": 10, "pipeline": 1, "stage": 5, "use": 39}
     assert stats.types == {"Dataset": 6, "Environment": 1, "Metrics": 3, "Model": 3, "StepMetrics": 3}
     assert stats.sites == 2
