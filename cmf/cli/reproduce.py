@@ -283,7 +283,7 @@ def _say_command(prepared: Prepared, variables: dict[str, str]) -> None:
     say(f"  cd {printable(shlex.quote(str(prepared.at)))}")
     say(f"  {printable(set_ + shlex.join(prepared.command.arguments))}")
     if prepared.missing:
-        note("inputs are missing: 'cmf pull' and 'dvc pull' fetch them where they were pushed; then prepare it again")
+        note("inputs are missing: put them at their paths in the clone, or push them from where they are; repeat this")
 
 
 def _say_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -21,6 +21,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str
     types: tuple[str, ...] = ()
     size_bytes: int | None = None
+    sha256: str | None = None
     url: str | None = None
     values: dict[str, Json] | None = None
 
@@ -145,7 +146,13 @@ def _started(execution: Execution) -> str:
 
 def _item(edge: Edge, node: Artifact) -> Item:
     return Item(
-        key=node.key, path=edge.path, types=node.types, size_bytes=node.size_bytes, url=edge.url, values=node.values
+        key=node.key,
+        path=edge.path,
+        types=node.types,
+        size_bytes=node.size_bytes,
+        sha256=node.sha256,
+        url=edge.url,
+        values=node.values,
     )
 
 

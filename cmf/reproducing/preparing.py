@@ -21,6 +21,7 @@ from cmf.recorder import KEPT
 from cmf.repository import Repository
 from cmf.reproducing.commands import Command, runnable
 from cmf.reproducing.commits import add_worktree, remove_worktree, top_of, tree_of
+from cmf.reproducing.fetching import fetch
 from cmf.reproducing.holdings import Holdings, Missing
 from cmf.reproducing.placing import Refused, place_in, put
 from cmf.settings import save
@@ -95,7 +96,7 @@ def prepare(repository: Repository, recipe: Recipe, folder: Path, earlier: Seque
         base = _base(repository, top, folder.resolve())
         _make_clone(repository, recipe, base)
         holdings = Holdings(repository, earlier)
-        inputs = tuple(_lay(item, base, holdings) for item in recipe.inputs if not _is_own(item))
+        inputs = _lay_all([item for item in recipe.inputs if not _is_own(item)], base, repository, holdings)
         command = runnable(recipe.command, repository.root, base)
         at = _working_folder(base, recipe.working_folder)
     except BaseException:
@@ -147,7 +148,17 @@ def _share_cache(repository: Repository, base: Path) -> None:
         local.write_text(f"[cache]\n    dir = {repository.cache.settings.folder.resolve()}\n", encoding="utf-8")
 
 
-def _lay(item: Item, base: Path, holdings: Holdings) -> Laid:
+def _lay_all(items: Sequence[Item], base: Path, repository: Repository, holdings: Holdings) -> tuple[Laid, ...]:
+    laid = [_lay(item, base, holdings) for item in items]
+    lacking = [item for item, how in zip(items, laid, strict=True) if how.state == "missing"]
+    problems = fetch(repository, lacking, holdings)
+    return tuple(
+        how if how.state != "missing" else _lay(item, base, holdings, problems.get(item.key))
+        for item, how in zip(items, laid, strict=True)
+    )
+
+
+def _lay(item: Item, base: Path, holdings: Holdings, unfetched: str | None = None) -> Laid:
     if item.url is not None:
         return Laid(path=item.path, key=item.key, state="outside", why=f"at {item.url}")
     if item.values is not None or item.md5 is None:
@@ -162,7 +173,7 @@ def _lay(item: Item, base: Path, holdings: Holdings) -> Laid:
         return Laid(path=item.path, key=item.key, state="code")
     held = holdings.find(item)
     if isinstance(held, Missing):
-        return Laid(path=item.path, key=item.key, state="missing", why=held.why)
+        return Laid(path=item.path, key=item.key, state="missing", why=unfetched or held.why)
     put(place, held.parts, base)
     if item.is_folder and not holdings.is_at(place, item):
         raise FileProblem(place, f"what was put there is not {item.key}; run 'cmf fsck', and fetch it again")

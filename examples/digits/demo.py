@@ -80,7 +80,7 @@ def tell(folder: Path, store: str) -> None:
         old_raw = site_a_corrects(a)
         site_c_pulls(c, url, selected)
     site_c_asks(c, selected)
-    site_b_makes_it_again(b)
+    site_c_makes_it_again(c)
     what_next(c, selected, seconds=time.monotonic() - started)
     serve_again(store, url, old_raw)
 
@@ -109,6 +109,7 @@ def site_b_trains(b: Site, a: Site, url: str) -> str:
     b.python("select_model.py")
     b.cmf("log", "--stage", "evaluate")
     b.cmf("push")
+    b.git("push", "--quiet", "origin", "refs/heads/cmf/*")
     return b.key("models/selected.pkl")
 
 
@@ -143,13 +144,13 @@ def site_c_asks(c: Site, selected: str) -> None:
     c.cmf("lineage", short(selected), "--up", "-o", "../selected-model.html")
 
 
-def site_b_makes_it_again(b: Site) -> None:
-    """What was recorded of the training is enough to repeat it."""
-    model = best_model(b)
-    step(7, "Site B makes the selected model again", "From what was recorded: its code, its data, its command.")
-    b.cmf("show", model)
-    b.cmf("reproduce", model, "--run", "-o", "../again")
-    answer("The same model, to the byte. Site B's own files, branch and records are as they were.")
+def site_c_makes_it_again(c: Site) -> None:
+    """What was recorded of the training is enough to repeat it, anywhere."""
+    model = best_model(c)
+    step(7, "Site C makes the selected model again", "The code comes from git, the data from the store of bytes.")
+    c.cmf("show", model)
+    c.cmf("reproduce", model, "--run", "-o", "../again")
+    answer("The same model, to the byte, in a folder of its own.")
 
 
 def what_next(c: Site, selected: str, *, seconds: float) -> None:
@@ -195,6 +196,11 @@ class Site:
         self.shows(shlex.join(["cmf", *arguments]))
         run([*CMF, *arguments], self.folder)
 
+    def git(self, *arguments: str) -> None:
+        """Run git, shown as it is typed."""
+        self.shows(shlex.join(["git", *arguments]))
+        git(self.folder, *arguments)
+
     def key(self, path: str) -> str:
         """The key of a file's content."""
         key: str = json.loads(read([*CMF, "show", path, "--json"], self.folder))["node"]["key"]
@@ -219,8 +225,8 @@ def clones(folder: Path) -> list[Site]:
     code.mkdir()
     for name in STAGES:
         shutil.copy(HERE / name, code)
-    (code / ".gitignore").write_text("data/\nmodels/\nmetrics/\n")
     git(code, "init", "--quiet", "--initial-branch=main")
+    read([*CMF, "init", "--artifacts", str(folder / "bytes")], code)  # DVC, with a folder for everybody's bytes
     git(code, "add", ".")
     git(code, "commit", "--quiet", "--message=The digits pipeline")
     git(folder, "clone", "--quiet", "--bare", str(code), str(origin))
