@@ -109,9 +109,10 @@ def test_the_tree_leads_from_the_raw_data_to_the_selected_model(demo: Demo) -> N
 def test_the_server_holds_what_was_recorded_and_nothing_twice(demo: Demo) -> None:
     stats = query(demo.url).stats()
     # Runs: prepare twice, split, train and evaluate three times, select. Artifacts: raw and clean data twice, its two
-    # parts, models, metrics. Uses: 2 a prepare, 3 of split, 2 a train, 3 an evaluate, 4 of select.
-    assert stats.kinds == {"artifact": 12, "execution": 10, "pipeline": 1, "stage": 5, "use": 26}
-    assert stats.types == {"Dataset": 6, "Metrics": 3, "Model": 3}
+    # parts, models, metrics, one environment. Uses: 2 a prepare, 3 of split, 2 a train, 3 an evaluate, 4 of select,
+    # and the environment of each.
+    assert stats.kinds == {"artifact": 13, "execution": 10, "pipeline": 1, "stage": 5, "use": 36}
+    assert stats.types == {"Dataset": 6, "Environment": 1, "Metrics": 3, "Model": 3}
     assert stats.sites == 2
 
 
@@ -128,7 +129,7 @@ def test_the_empty_clone_answers_offline_as_the_server_does(demo: Demo, directio
     selected = demo.key("site-b", "models/selected.pkl")
     here = demo.lineage("site-c", selected, direction)
     there = demo.lineage("site-c", selected, direction, "--server", demo.url)
-    assert len(nodes(here)) == 19
+    assert len(nodes(here)) == 20, "what the picture shows, and the environment"
     assert without_arrival(here) == without_arrival(there)
 
 
