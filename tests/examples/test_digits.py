@@ -129,7 +129,7 @@ def test_the_empty_clone_answers_offline_as_the_server_does(demo: Demo, directio
     selected = demo.key("site-b", "models/selected.pkl")
     here = demo.lineage("site-c", selected, direction)
     there = demo.lineage("site-c", selected, direction, "--server", demo.url)
-    assert len(nodes(here)) == 20  # with the environment
+    assert len(nodes(here)) == 20, "what the picture shows, and the environment"
     assert without_arrival(here) == without_arrival(there)
 
 
