@@ -83,7 +83,7 @@ class PointBuffer:
 
         Raises:
             InvalidValue: the value is no number, or the step no whole one.
-            CmfError: points before it could not be written in the background.
+            CmfError: points before it could not be written in the background; it is taken in all the same.
         """
         if self._process != os.getpid():
             self._leave_parent()
@@ -93,10 +93,10 @@ class PointBuffer:
         if series not in self._series:
             check_name(series, "the metric's name")
         with self._lock:
-            if self._problem is not None:
-                self._raise_problem()
             gathered = self._series[series]
             gathered.rows.append((whole, time.time(), number))  # type: ignore[arg-type]  # a Point costs twice as much
+            if self._problem is not None:
+                self._raise_problem()
             full = len(gathered.rows) >= CHUNK_ROWS
             if self._timer is None and not full:
                 self._start_timer()
