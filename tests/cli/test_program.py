@@ -19,7 +19,7 @@ from cmf import __version__
 from cmf.cli.program import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["init", "status", "log", "show", "lineage", "push", "pull", "run", "fsck", "rebuild", "reproduce", "relate"]
+COMMANDS = ["init", "status", "log", "show", "lineage", "relate", "push", "pull", "run", "fsck", "rebuild", "reproduce"]
 COMMANDS += ["dvc", "import", "artifacts", "server"]
 
 
