@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +14,7 @@ from cmf.core.identity import kind_of
 from cmf.core.lineage import DEFAULT_LIMIT, MAX_LIMIT, Question
 from cmf.core.model import (
     Artifact,
+    ArtifactType,
     Direction,
     Lineage,
     Node,
@@ -151,6 +152,25 @@ class Query:
         )
         return self._source.lineage(question)
 
+    def lineage_of(
+        self,
+        keys: Collection[str],
+        direction: Direction = "both",
+        depth: int | None = None,
+        *,
+        limit: int = MAX_LIMIT,
+        include_retracted: bool = False,
+    ) -> Lineage:
+        """The lineage of many nodes as one answer, as `lineage`; their keys are whole.
+
+        Raises:
+            UnknownKey, BadQuestion
+        """
+        question = Question(
+            keys=tuple(keys), direction=direction, depth=depth, limit=limit, include_retracted=include_retracted
+        )
+        return self._source.lineage(question)
+
     def show(self, asked: str, uses: int = USES_SHOWN) -> NodeDetail:
         """One artifact or execution, whole, with up to `uses` of its uses."""
         return self._source.detail(self.key(asked), uses)
@@ -205,9 +225,9 @@ class Query:
         keys = tuple(executions)
         if not keys:
             return {}
-        question = Question(keys=keys, direction="downstream", depth=1, limit=MAX_LIMIT, include_retracted=True)
-        answer = self._source.lineage(question)
-        values = {node.key: node.values for node in answer.nodes if isinstance(node, Artifact) and not node.retracted}
+        answer = self.lineage_of(keys, "downstream", 1, include_retracted=True)
+        metrics = [node for node in answer.nodes if isinstance(node, Artifact) and ArtifactType.METRICS in node.types]
+        values = {node.key: node.values for node in metrics if not node.retracted}
         found: dict[str, dict[str, Json]] = {}
         for edge in answer.edges:
             found.setdefault(edge.source, {}).update(values.get(edge.target) or {})

@@ -23,6 +23,8 @@ from cmf.core.model import Artifact, ArtifactType, Code, Node, UseKind
 from cmf.core.operations import (
     ArtifactRelation,
     EndExecution,
+    ExecutionIdentity,
+    ForeignIdentity,
     NamedIdentity,
     Operation,
     PutArtifact,
@@ -46,7 +48,8 @@ from cmf.versioning.contents import UNKNOWN_SIZE, Content
 from cmf.versioning.environment import KeptEnvironment
 from cmf.versioning.git import project_name
 from cmf.versioning.git_refs import branch_name
-from cmf.versioning.ports import Versioned
+from cmf.versioning.none import NoBranch
+from cmf.versioning.ports import Branch, Versioned
 
 Properties = Mapping[str, object]
 Relations = Sequence[tuple[ArtifactRelation, str]]
@@ -63,19 +66,27 @@ class Recorder:
     key: str
     """The execution's key."""
 
-    def __init__(self, repository: Repository, of: RunIdentity | NamedIdentity, base: Code | None) -> None:
+    identity: ExecutionIdentity
+    """What the key is the digest of."""
+
+    def __init__(
+        self, repository: Repository, of: ExecutionIdentity, base: Code | None, *, taken_up: bool = False
+    ) -> None:
         start = put_execution(of)
-        self.key = start.key
+        self.key, self.identity = start.key, of
         self._process = os.getpid()
         self._repository = repository
+        # One that is used again by its name has no start in its record: its end tells of it.
+        self._started_at = now() if isinstance(of, NamedIdentity) else None
         self._since = repository.mark()
-        around = repository.environment
-        repository.record([start, *nesting.part_of(start.key), *self._surrounded(around)])
+        around = None if taken_up else repository.environment
+        of_it = [] if taken_up else [*nesting.part_of(start.key), *self._surrounded(around)]
+        repository.record([start, *of_it])
         # They go along with the first commit: one of their own would cost each execution more than all of this.
         self._uncommitted = around.versioned.files if around else {}
-        self._points = PointBuffer(start.key, repository.record, only_process=isinstance(of, RunIdentity))
-        self._branch = repository.code.branch(branch_name(of.pipeline, of.stage, start.key), base)
-        self._title = f"{of.pipeline}/{of.stage}"
+        is_alone = isinstance(of, RunIdentity) and not taken_up
+        self._points = PointBuffer(start.key, repository.record, only_process=is_alone)
+        self._branch, self._title = _branch(repository, start.key, of, base)
         self._is_open = True
 
     def use(
@@ -172,15 +183,15 @@ class Recorder:
         finally:
             draft.unlink(missing_ok=True)
 
-    def measure(self, name: str, values: Mapping[str, object]) -> Artifact:
-        """Record metrics of the whole execution, as an artifact that it puts out.
+    def measure(self, name: str, values: Mapping[str, object], kind: str = ArtifactType.METRICS) -> Artifact:
+        """Record metrics of the whole execution, or a record of another kind, as an artifact that it puts out.
 
         Raises:
             InvalidValue: a value that cannot be recorded. NaN and infinities can.
         """
         self._check_open()
         record = RecordIdentity(
-            kind=ArtifactType.METRICS,
+            kind=check_name(kind, "the type"),
             execution=self.key,
             name=check_name(name, "the name of the metrics"),
             values=_values(values, "metric"),
@@ -204,24 +215,56 @@ class Recorder:
         Raises:
             InvalidValue: a property that cannot be recorded.
         """
-        self.write(_set(key or self.key, _values(properties, "property")))
+        self.write(set_properties(key or self.key, properties))
+
+    def commit(self, path: str | os.PathLike[str]) -> str | None:
+        """Commit a small file as it is now on the execution's branch; → the commit, None without git.
+
+        Raises:
+            FileProblem: it cannot be read.
+        """
+        self._check_open()
+        shown = self._relative(Path(path))
+        try:
+            text = Path(path).read_bytes()
+        except OSError as exc:
+            raise FileProblem(Path(path), exc.strerror or str(exc)) from exc
+        whole = self._repository.root / shown
+        return self._commit({whole: text}, f"{self._title}: {shown}\n\nExecution: {self.key}")
 
     def write(self, operations: Sequence[Operation]) -> None:
         """Record operations, behind the points gathered so far."""
         self._check_open()
         self._points.write(operations)
 
-    def end(self, status: Literal["complete", "failed", "aborted"], error: str | None = None) -> None:
-        """Record how the execution ended; a forked child only leaves it, since it goes on in the parent."""
+    def end(
+        self,
+        status: Literal["complete", "failed", "aborted"],
+        error: str | None = None,
+        *,
+        keep_series: bool = True,
+    ) -> None:
+        """Record how the execution ended, and `keep_series`: its points as a file that it puts out.
+
+        A forked child only leaves it, since it goes on in the parent.
+        """
         self._check_open()
         if self._process != os.getpid():
             self.write([])
             self._is_open = False
             return
-        self._keep_series()
+        if keep_series:
+            self._keep_series()
         self._is_open = False
         commit = self._commit({}, f"{self._title}: end\n\nExecution: {self.key}")
-        end = EndExecution(key=self.key, status=status, ended_at=now(), end_commit=commit, error=error)
+        end = EndExecution(
+            key=self.key,
+            status=status,
+            ended_at=now(),
+            started_at=self._started_at,
+            end_commit=commit,
+            error=error,
+        )
         self._repository.record([*self._points.close(), end])
 
     def _keep_series(self) -> None:
@@ -391,6 +434,21 @@ def resume_run(repository: Repository, pipeline: str, stage: str, name: str) -> 
     return Recorder(repository, of, repository.code.now().code)
 
 
+def take_up_run(repository: Repository, identity: ExecutionIdentity) -> Recorder:
+    """An execution that was recorded before, here or elsewhere, to say more of it."""
+    code = identity.code if isinstance(identity, RunIdentity) else None
+    return Recorder(repository, identity, code, taken_up=True)
+
+
+def set_properties(key: str, properties: Properties) -> list[SetProperty]:
+    """The statements of properties of a node or use; None deletes one.
+
+    Raises:
+        InvalidValue: a property that cannot be recorded.
+    """
+    return _set(key, _values(properties, "property"))
+
+
 def _working_folder(root: Path) -> str | None:
     """Where in the clone this program works, if that is not its root: a command is run again there."""
     try:
@@ -417,6 +475,13 @@ def check_path(path: str) -> str:
     if not 0 < len(path) <= 4096:
         raise InvalidValue(f"the path {path[:60]!r}… has {len(path)} characters; up to 4096 can be recorded")
     return path
+
+
+def _branch(repository: Repository, key: str, of: ExecutionIdentity, base: Code | None) -> tuple[Branch, str]:
+    """The branch of an execution, and the title of its commits. Another system's runs have no commits of ours."""
+    if isinstance(of, ForeignIdentity):
+        return NoBranch(), of.run
+    return repository.code.branch(branch_name(of.pipeline, of.stage, key), base), f"{of.pipeline}/{of.stage}"
 
 
 def _types(types: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -80,7 +80,7 @@ class Run:
     ) -> None:
         nesting.leave(self)
         recorder, self._recorder = self.recorder, None
-        recorder.end(_status(error), _one_line(error))
+        recorder.end(*ending(error))
 
     def input(
         self,
@@ -258,6 +258,11 @@ def _renew_lock() -> None:
 
 # A thread of the parent may have held it at the fork, and is not there to let go of it.
 os.register_at_fork(after_in_child=_renew_lock)
+
+
+def ending(error: BaseException | None) -> tuple[Literal["complete", "failed", "aborted"], str | None]:
+    """How a run ends that this exception left, and the exception as one line."""
+    return _status(error), _one_line(error)
 
 
 def _status(error: BaseException | None) -> Literal["complete", "failed", "aborted"]:

@@ -29,6 +29,9 @@ def ingest(
     pipeline: Annotated[
         str | None, typer.Option(metavar="NAME", help="What to call the pipeline, where the folder's name will not do.")
     ] = None,
+    file_name: Annotated[
+        str | None, typer.Option("-f", "--file_name", metavar="PATH", hidden=True, help="As in cmflib, for FOLDER.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Record the stages of a DVC pipeline as dvc.lock has them.
@@ -40,6 +43,10 @@ def ingest(
     from cmf.ingest.dvc import ingest as ingest_dvc
     from cmf.recording import open_repository
 
+    if file_name is not None:
+        from cmf.compat.session import folder_of
+
+        folder = folder_of(file_name)
     if pipeline is not None:
         check_name(pipeline, "the pipeline's name")
     check_there(folder.resolve())  # before the folder is made a clone

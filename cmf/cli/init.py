@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmf.cli import init_remotes
 from cmf.cli.options import server_url
 from cmf.cli.terminal import say, say_rows
 
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: cmf init --server https://cmf.example.org --artifacts s3://bucket/data"
 
 
+app = typer.Typer(invoke_without_command=True, subcommand_metavar="")
+"""A group, since cmflib's `cmf init local` and its like stand beside `cmf init` itself."""
+
+init_remotes.add_to(app)
+
+
+@app.callback(epilog=EXAMPLE)
 def init(
+    ctx: typer.Context,
     server: Annotated[
         str | None,
         typer.Option(metavar="URL", callback=server_url, help="The server that push, pull and --remote speak to."),
@@ -45,6 +54,9 @@ def init(
     from cmf.recording import open_repository
     from cmf.settings import load, save
 
+    if ctx.invoked_subcommand is not None:
+        _refuse_own_options(ctx)
+        return
     if artifacts is not None and not dvc:
         raise typer.BadParameter("--artifacts names a remote of DVC's, and --no-dvc is to leave DVC out")
     changes = _named(server=server, project=project, pipeline=pipeline, namespace=namespace)
@@ -59,6 +71,14 @@ def init(
     told = [(name, getattr(settings, name)) for name in ("server", "project", "pipeline", "namespace")]
     say_rows([(name, printable(value)) for name, value in told if value])
     say(_next(settings.server))
+
+
+def _refuse_own_options(ctx: typer.Context) -> None:
+    """Options before the name of another command would be lost."""
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"--{name} is of 'cmf init' alone, not of 'cmf init {ctx.invoked_subcommand}'")
 
 
 def _set_up_dvc(repository: Repository, artifacts: str | None, wanted: bool) -> None:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from cmf import __version__
 from cmf.cli import (
     artifacts,
+    cmflib,
     dvc,
     fsck,
     import_,
@@ -42,8 +43,9 @@ class Commands(TyperGroup):
     """Our commands, and those that joined: they are looked for when one of them is named, or when all are listed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Every command's name."""
-        ours: list[str] = super().list_commands(ctx)
+        """Every command's name but for the aliases; the one to begin with comes first."""
+        ours: list[str] = [name for name in super().list_commands(ctx) if not self.commands[name].hidden]
+        ours.sort(key=lambda name: name != "init")
         return [*ours, *sorted(set(_joined()) - set(ours))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -61,7 +63,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback is for a bug in cmf, and then it is to be whole
 )
-app.command(epilog=init.EXAMPLE)(init.init)
+app.add_typer(init.app, name="init", epilog=init.EXAMPLE)
 app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=log.EXAMPLE)(log.log)
 app.command(epilog=show.EXAMPLE)(show.show)
@@ -76,6 +78,8 @@ app.command(epilog=reproduce.EXAMPLE)(reproduce.reproduce)
 app.add_typer(dvc.app, name="dvc")
 app.add_typer(import_.app, name="import")
 app.add_typer(artifacts.app, name="artifacts")
+for group in cmflib.GROUPS:
+    app.add_typer(group, hidden=True)
 
 
 def main() -> int:

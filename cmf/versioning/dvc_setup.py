@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from cmf.core.addresses import is_address, without_secrets
@@ -73,6 +73,35 @@ def set_default_remote(root: Path, address: str, here: Path) -> str:
     if default_remote(root) != name:
         raise SettingsProblem(f"{file.with_name('config.local')} names another default remote, which counts before it")
     return name
+
+
+def set_options(root: Path, remote: str, options: Mapping[str, str], secret: Mapping[str, str]) -> None:
+    """Set options of a remote: secret ones in a file that git does not see and nobody else can read.
+
+    Raises:
+        SettingsProblem: a value cannot be written down.
+        FileProblem: a file cannot be written.
+    """
+    for name, values in (("config", options), ("config.local", secret)):
+        if not values:
+            continue
+        file = root / FOLDER / name
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+            for option, value in values.items():
+                lines = _with(lines, f"'remote \"{remote}\"'", option, _quoted(_printable(option, value)))
+            draft = file.with_name(f"{name}.cmf-draft")
+            draft.touch(0o600 if values is secret else 0o644)
+            draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            draft.replace(file)
+        except OSError as exc:
+            raise FileProblem(file, f"cannot be written ({exc.strerror or exc})") from exc
+
+
+def _printable(option: str, value: str) -> str:
+    if not value.isprintable() or ('"' in value and "'" in value):
+        raise SettingsProblem(f"the value of {option} cannot be written down; set it with 'dvc remote modify --local'")
+    return value
 
 
 def _checked(root: Path, address: str, here: Path) -> str:

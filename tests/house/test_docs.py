@@ -102,3 +102,29 @@ def test_nothing_names_a_registry_or_a_path_of_some_machine() -> None:
         file = ROOT / name
         if file.suffix in (".md", ".toml", ".xml", ".yaml", ".json", ".py", "") and file.is_file():
             assert not host.search(file.read_text(errors="replace")), name
+
+
+def test_each_alias_and_method_of_cmflib_stands_on_the_migration_page() -> None:
+    import click
+    from typer.main import get_command
+
+    import cmf
+    from cmf.cli.program import app
+    from cmf.cmfquery import CmfQuery
+
+    page = (DOCS / "migration.md").read_text()
+    group = get_command(app)
+    hidden = [name for name, command in group.commands.items() if command.hidden]  # type: ignore[attr-defined]
+    assert sorted(hidden) == ["artifact", "execution", "metadata", "pipeline", "repo"]
+    for name in [*hidden, "init"]:
+        of = group.get_command(click.Context(click.Command("cmf")), name)  # type: ignore[attr-defined]
+        for alias in of.commands:
+            assert f"`cmf {name} {alias}`" in page or (name == "init" and f"`{alias}`" in page), alias
+    for public in (cmf.Cmf, cmf.Cmf.DataSlice, CmfQuery):
+        for method in dir(public):
+            if (
+                not method.startswith("_")
+                and callable(getattr(public, method))
+                and method not in ("DataSlice", "replay")
+            ):
+                assert re.search(rf"\b{method}\b", page), method

@@ -1,0 +1,208 @@
+"""Where a `Cmf` stands: the clone it records in, the pipeline, the stage, and the execution that is open."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from cmf.compat import translate
+from cmf.compat.graph import Graph
+from cmf.compat.objects import Artifact, Context, Execution
+from cmf.core import model
+from cmf.core.errors import InvalidValue
+from cmf.core.model import Code, Edge, UseKind
+from cmf.core.operations import ExecutionIdentity, ForeignIdentity, NamedIdentity, PutContext, RunIdentity, put_context
+from cmf.core.values import Json, check_name, to_json
+from cmf.questions import Query, StoreSource
+from cmf.recorder import Recorder, Start, resume_run, set_properties, start_run, take_up_run
+from cmf.recording import ending, open_repository
+
+Properties = Mapping[str, object]
+Status = Literal["complete", "failed", "aborted"]
+
+
+def folder_of(filepath: str | os.PathLike[str]) -> Path:
+    """The folder that cmflib's `filepath` lies in: where the clone is, and what paths are relative to."""
+    return Path(os.path.abspath(os.path.dirname(os.fspath(filepath)) or "."))  # noqa: PTH100, PTH120 (keeps links)
+
+
+class Session:
+    """A place to record in. It ends the execution that is open when the next one is created, or the process ends."""
+
+    def __init__(self, filepath: str | os.PathLike[str], pipeline: str, properties: Properties | None) -> None:
+        self.folder = folder_of(filepath)
+        self.repository = open_repository(self.folder)
+        self.pipeline = check_name(pipeline or self.folder.name, "the pipeline's name")
+        self.stage: str | None = None
+        self.stage_context: Context | None = None
+        self.recorder: Recorder | None = None
+        self._last: ExecutionIdentity | None = None
+        self._ends = True
+        self._remote: str | None = None
+        self._told: dict[str, Json] = {}
+        self.parent = self._context(put_context("pipeline", self.pipeline, namespace=self._namespace), properties)
+
+    @property
+    def graph(self) -> Graph:
+        """What is asked of the clone.
+
+        Raises:
+            InvalidValue: in a forked child.
+        """
+        if not self.repository.has_view:
+            raise InvalidValue("a forked child can record, but not look up what was recorded; start a process for that")
+        return self._graph
+
+    @cached_property
+    def _graph(self) -> Graph:
+        repository = self.repository
+        return Graph(Query(StoreSource(repository.view), repository.root), self._namespace, repository.view)
+
+    def whole(self, path: str | os.PathLike[str]) -> Path:
+        """A path as it is meant: relative to the session's folder, wherever the process is by now."""
+        return self.folder / path
+
+    def enter_stage(self, stage: str, properties: Properties | None = None) -> Context:
+        """Record a stage, the one that the next execution is of."""
+        self.stage = check_name(stage, "the stage's name")
+        put = put_context("stage", stage, self.parent.key, self._namespace)
+        self.stage_context = self._context(put, properties)
+        return self.stage_context
+
+    def begin(self, type_: str, properties: Properties | None, command: str | None, *, named: bool) -> Execution:
+        """Begin an execution of the stage, or go on with the one of this name."""
+        if self.stage is None:
+            self.enter_stage(script_name())
+        stage = self.stage or script_name()
+        parts = None if command is None else _parts(command)
+        if named:
+            check_name(type_, "the execution's name")
+            self.open(resume_run(self.repository, self.pipeline, stage, type_))
+            self._tell_of_named(properties or {}, parts)
+        else:
+            self.open(start_run(self.repository, Start.of(self.pipeline, stage, properties, type_, parts)))
+        return self.execution()
+
+    def open(self, recorder: Recorder, *, ends: bool = True) -> None:
+        """Make this the execution that is recorded from now on. Of one that `ends` not here, nothing is said of how."""
+        self.end("complete")
+        self.recorder, self._ends = recorder, ends
+        self._remote = self.repository.code.now().remote
+        _open.append(self)
+
+    def running(self) -> Recorder:
+        """The execution that is open, or the one that was last; if there is none, one that is called as the script."""
+        if self.recorder is None and self._last is not None:
+            self.open(take_up_run(self.repository, self._last))
+        elif self.recorder is None:
+            self.begin(script_name(), None, None, named=False)
+        assert self.recorder is not None
+        return self.recorder
+
+    def end(self, status: Status, error: str | None = None) -> None:
+        """End the execution that is open, if one is."""
+        recorder, self.recorder = self.recorder, None
+        self._last = recorder.identity if recorder is not None else self._last
+        if self in _open:
+            _open.remove(self)
+        if recorder is not None and self._ends:
+            recorder.end(status, error, keep_series=False)  # `commit_metrics` makes the file, if one is wanted
+
+    def execution(self) -> Execution:
+        """The execution that is open, as it was begun."""
+        recorder = self.running()
+        match recorder.identity:
+            case RunIdentity() as run:
+                node = model.Execution(
+                    key=recorder.key,
+                    name=run.stage,
+                    pipeline=run.pipeline,
+                    stage=run.stage,
+                    type=run.type,
+                    started_at=run.started_at,
+                    command=run.command,
+                    code=run.code,
+                    parameters=run.parameters,
+                )
+            case NamedIdentity() as named:
+                node = model.Execution(
+                    key=recorder.key,
+                    name=named.name,
+                    pipeline=named.pipeline,
+                    stage=named.stage,
+                    type=named.stage,
+                    properties=self._told,
+                )
+            case ForeignIdentity() as foreign:
+                node = model.Execution(key=recorder.key, name=foreign.run, pipeline=self.pipeline, stage=self.stage)
+        return translate.execution(node, self._namespace)
+
+    def put(self, direction: UseKind, path: str, recorded: model.Artifact, url: str | None = None) -> Artifact:
+        """An artifact that the open execution was just said to have read or written, as cmflib's object."""
+        execution = self.running().key
+        ends = (recorded.key, execution) if direction == "input" else (execution, recorded.key)
+        use = Edge(key=execution, source=ends[0], target=ends[1], kind=direction, path=path, url=url)
+        user = model.Execution(key=execution, name=self.pipeline, code=Code(remote=self._remote))
+        return translate.artifact(recorded, [use], {execution: user})
+
+    def shown(self, path: Path) -> str:
+        """The path under which the recorder knows a file."""
+        root = self.repository.root
+        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+    def _tell_of_named(self, properties: Properties, command: tuple[str, ...] | None) -> None:
+        """Say of an execution that is used again by its name what its own record has no place for."""
+        code, _, remote = self.repository.code.now()
+        told = {
+            "Execution": shlex.join(sys.orig_argv if command is None else command),
+            "Git_Repo": remote,
+            "Git_Start_Commit": code.commit if code else None,
+        }
+        said = {**properties, **{name: value for name, value in told.items() if value}}
+        self.running().set(said)
+        self._told = {name: to_json(value) for name, value in said.items()}
+
+    @property
+    def _namespace(self) -> str | None:
+        return self.repository.settings.namespace
+
+    def _context(self, put: PutContext, properties: Properties | None) -> Context:
+        self.repository.record([put, *set_properties(put.key, properties or {})])
+        if put.kind == "pipeline":
+            return translate.pipeline(model.Pipeline(key=put.key, name=put.name))
+        return translate.stage(model.Stage(key=put.key, name=put.name), self.pipeline)
+
+
+def script_name() -> str:
+    """What cmflib calls a stage or execution that was not given a name: the script, without its suffix."""
+    return Path(sys.argv[0]).stem or "interactive"
+
+
+def _parts(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command)) or (command,)
+    except ValueError:  # a quote that is not closed
+        return (command,)
+
+
+_open: list[Session] = []
+"""The sessions whose executions are open."""
+
+
+@atexit.register
+def _end_all() -> None:
+    """Write down how the executions ended that nobody finalized. Python keeps the error that ended the program.
+
+    In an interactive interpreter that may be the error of any line before, and says nothing.
+    """
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    with ExitStack() as stack:  # which goes on to the others if one cannot be written
+        for session in _open:
+            stack.callback(session.end, *ending(error))
