@@ -44,7 +44,7 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     """A clone in which three stages ran.
 
     train.csv → digits/prepare → train.npz → digits/train → model.pkl → digits/evaluate (failed)
-                                                          ↘ metrics
+                                                          ↘ metrics, series.parquet
     """
     root = tmp_path / "clone"
     (root / ".cmf").mkdir(parents=True)

@@ -90,9 +90,9 @@ def test_rebuild_makes_the_view_anew_whatever_state_it_is_in(run: Run, clone: Pa
         view.write_bytes(written[state])
     told = run("rebuild", at=clone)
     assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout == "made the view anew: 4 artifacts, 3 executions\n"
+    assert told.stdout == "made the view anew: 5 artifacts, 3 executions\n"
     assert run("fsck", at=clone).returncode == 0
-    assert json.loads(run("rebuild", "--json", at=clone).stdout)["kinds"]["artifact"] == 4
+    assert json.loads(run("rebuild", "--json", at=clone).stdout)["kinds"]["artifact"] == 5
 
 
 def test_a_view_that_is_no_database_is_found_and_every_command_names_the_cure(run: Run, clone: Path) -> None:

@@ -28,7 +28,7 @@ def test_status_says_what_there_is(run: Run, clone: Path) -> None:
     (clone / "below").mkdir()
     told = run("status", at=clone / "below").stdout
     assert re.search(rf"clone +{re.escape(str(clone))}\n", told)
-    assert re.search(r"view +4 artifacts, 3 executions\n", told)
+    assert re.search(r"view +5 artifacts, 3 executions\n", told)
     assert re.search(r"journal +1 segment, [\d.]+ kB\n", told)
     assert re.search(r"server +none is set", told)
     found = as_json(run("status", "--json", at=clone))
@@ -72,7 +72,7 @@ def test_show_tells_everything_of_an_execution(run: Run, clone: Path) -> None:
         assert re.search(use, told), use
     assert re.search(r"loss +1 +0\.5 → 0\.5 +0\.5 at 1 +0\.5 at 1\n", told)
     detail = as_json(run("show", key, "--json", at=clone))
-    assert (detail["node"]["key"], detail["uses_total"], len(detail["uses"])) == (key, 3, 3)
+    assert (detail["node"]["key"], detail["uses_total"], len(detail["uses"])) == (key, 4, 4)
 
 
 def test_show_tells_of_each_series_in_a_line_and_draws_it_on_a_terminal(run: Run, clone: Path) -> None:
