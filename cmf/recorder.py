@@ -36,7 +36,7 @@ from cmf.core.operations import (
     put_record,
 )
 from cmf.core.recipe import WORKING_FOLDER
-from cmf.core.values import MAX_NAME, Json, check_name, to_json
+from cmf.core.values import Json, base_name, check_name, to_json
 from cmf.places import KEPT as KEPT
 from cmf.points import PointBuffer
 from cmf.relations import put_relation
@@ -290,7 +290,7 @@ class Recorder:
         content = versioned.content
         put = PutArtifact(
             key=content.key,
-            name=_base_name(shown),
+            name=base_name(shown),
             types=self._known_types(content.key) if told.types is None else told.types,
             size_bytes=None if content.size_bytes == UNKNOWN_SIZE else content.size_bytes,
             sha256=content.sha256,
@@ -498,12 +498,6 @@ def _values(values: Properties | None, what: str) -> dict[str, Json]:
 
 def _set(key: str, values: Mapping[str, Json]) -> list[SetProperty]:
     return [SetProperty(key=key, name=name, value=value) for name, value in values.items()]
-
-
-def _base_name(path: str) -> str:
-    """What to call an artifact that was used under a path: its last part, as a name can hold it."""
-    last = path.rstrip("/").rpartition("/")[2] or path
-    return "".join("\N{REPLACEMENT CHARACTER}" if ord(c) < 32 or ord(c) == 127 else c for c in last)[:MAX_NAME]
 
 
 def _printable(part: str) -> str:

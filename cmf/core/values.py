@@ -135,6 +135,19 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def fit(text: str, otherwise: str = "?") -> str:
+    """A text as a name can hold it: without control characters, not too long, not empty."""
+    if text.isprintable() and 0 < len(text) <= MAX_NAME:
+        return text
+    plain = "".join("\N{REPLACEMENT CHARACTER}" if ord(c) < 32 or ord(c) == 127 else c for c in text)
+    return plain[:MAX_NAME] or otherwise
+
+
+def base_name(path: str) -> str:
+    """What to call an artifact that was used under a path: its last part."""
+    return fit(path.rstrip("/").rpartition("/")[2] or path)
+
+
 def canonical(value: Json) -> bytes:
     """The one sequence of bytes that stands for a value: RFC 8785 over the recorded form."""
     # msgspec's sorted JSON is RFC 8785 to the byte, and twenty times faster, but for keys beyond ASCII and for

@@ -23,7 +23,7 @@ from cmf.core.operations import (
     put_context,
 )
 from cmf.core.records import make_stamp
-from cmf.core.values import MAX_NAME, Json, to_json
+from cmf.core.values import Json, fit, to_json
 
 _TOLERATED_US = 86_400_000_000
 _UNFIT = re.compile(r"[^0-9A-Za-z_.:-]")
@@ -72,22 +72,9 @@ def is_to_come(at: str) -> bool:
     return at > written(time.time_ns() // 1000 + _TOLERATED_US)
 
 
-def fit(text: str, otherwise: str = "?") -> str:
-    """A text as a name can hold it: without control characters, not too long, not empty."""
-    if text.isprintable() and 0 < len(text) <= MAX_NAME:
-        return text
-    plain = "".join("\N{REPLACEMENT CHARACTER}" if ord(c) < 32 or ord(c) == 127 else c for c in text)
-    return plain[:MAX_NAME] or otherwise
-
-
 def json_object(value: Mapping[Any, Any], what: str) -> dict[str, Json]:
     """The recorded form of an object; see `to_json`."""
     return {str(name): to_json(item, f"{what}: {name}") for name, item in value.items()}
-
-
-def base_name(path: str) -> str:
-    """What to call an artifact that was used under a path: its last part."""
-    return fit(path.rstrip("/").rpartition("/")[2] or path)
 
 
 def _subject(operation: Operation) -> str:

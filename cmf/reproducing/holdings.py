@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from cmf.core.errors import FileProblem
+from cmf.core.errors import FileProblem, ObjectProblem
 from cmf.core.identity import md5_of
 from cmf.core.recipe import Item
 from cmf.repository import Repository
 from cmf.versioning.cache import Cache
 from cmf.versioning.git_status import git
+from cmf.versioning.manifests import parse_manifest
 
 
 class Part(NamedTuple):
@@ -95,22 +94,11 @@ def _of_cache(cache: Cache, md5: str) -> Held | Missing:
     if not md5.endswith(".dir"):
         return Held("cache", (Part("", md5, cache.path(md5)),))
     try:
-        parts = tuple(_listed(cache, md5))
-    except (OSError, msgspec.MsgspecError) as exc:
+        files = parse_manifest(cache.path(md5).read_bytes(), md5)
+    except (OSError, ObjectProblem, FileProblem) as exc:
         return Missing(f"the list of its files in the cache cannot be read ({exc})")
+    parts = tuple(Part(name, md5, cache.path(md5)) for name, md5 in files.items())
     lost = [part.name for part in parts if not cache.has(part.md5)]
     if lost:
         return Missing(f"{len(lost)} of its {len(parts)} files are not in the cache, such as {lost[0]}")
     return Held("cache", parts)
-
-
-class _Listed(msgspec.Struct):
-    md5: str
-    relpath: str
-
-
-def _listed(cache: Cache, md5: str) -> Iterator[Part]:
-    for entry in msgspec.json.decode(cache.path(md5).read_bytes(), type=list[_Listed]):
-        if not re.fullmatch(r"[0-9a-f]{32}", entry.md5):
-            raise msgspec.ValidationError(f"{entry.md5[:60]!r} is no md5")
-        yield Part(entry.relpath, entry.md5, cache.path(entry.md5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import stat
@@ -12,9 +11,8 @@ from typing import NamedTuple
 
 from cmf.core.errors import FileProblem
 from cmf.reproducing.holdings import Part
-from cmf.versioning.content import read_file
+from cmf.versioning.content import read_file, share_blocks
 
-_FICLONE = 0x40049409
 _NOT_DATA = frozenset({".git", ".cmf", ".dvc"})
 """Folders whose files steer programs: what was recorded under such a path is not put there."""
 
@@ -73,7 +71,7 @@ def _copy(part: Part, target: Path) -> None:
     """A copy that shares its blocks with the original where the file system can, and never its inode."""
     copy = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        cloned = _clone(part.source, copy)
+        cloned = share_blocks(part.source, copy)
         digests, _ = read_file(part.source, sha256=False, copy=None if cloned else copy)
     finally:
         os.close(copy)
@@ -84,15 +82,6 @@ def _copy(part: Part, target: Path) -> None:
         )
     if part.source.stat().st_mode & stat.S_IXUSR:
         target.chmod(target.stat().st_mode | 0o111 & ~_umask())
-
-
-def _clone(source: Path, into: int) -> bool:
-    try:
-        with source.open("rb") as opened:
-            fcntl.ioctl(into, _FICLONE, opened.fileno())
-    except OSError:
-        return False
-    return True
 
 
 def _umask() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,11 +12,10 @@ from typing import NamedTuple
 
 from cmf.core.errors import FileProblem, ObjectProblem
 from cmf.scratch import Scratch
-from cmf.versioning.content import Digests, Version, read_file, version_of
+from cmf.versioning.content import Digests, Version, read_file, share_blocks, version_of
 
 LAYOUT = Path("files", "md5")
 _OBJECT_MODE = 0o444
-_FICLONE = 0x40049409
 
 _umask = os.umask(0)
 os.umask(_umask)
@@ -60,7 +58,7 @@ class Cache:
             file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             with self._writing():
-                cloned = _clone(path, file)
+                cloned = share_blocks(path, file)
                 digests, version = read_file(path, sha256=sha256, copy=None if cloned else file)
             os.close(file)
             file = -1
@@ -180,23 +178,8 @@ class Cache:
 def _clone_to(source: Path, to: Path) -> None:
     file = os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        if not _clone(source, file):
+        if not share_blocks(source, file):
             to.unlink()
             raise OSError(errno.ENOTSUP, "the file system shares no blocks")
     finally:
         os.close(file)
-
-
-def _clone(path: Path, into: int) -> bool:
-    """Let a new file share the blocks of another, where the file system can (btrfs, XFS)."""
-    try:
-        source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return False
-    try:
-        fcntl.ioctl(into, _FICLONE, source)
-    except OSError:
-        return False
-    finally:
-        os.close(source)
-    return True

@@ -8,9 +8,8 @@ from pathlib import Path
 from cmf.core.errors import FileProblem, InvalidValue
 from cmf.core.model import ArtifactType
 from cmf.core.operations import Operation, PutUse, RecordIdentity, put_record
-from cmf.core.values import Json, to_json
+from cmf.core.values import Json, fit, to_json
 from cmf.ingest.dvc.yaml import load
-from cmf.ingest.statements import fit
 from cmf.versioning.contents import Contents
 
 READ = {".json", ".yaml", ".yml", ".toml"}

@@ -25,13 +25,13 @@ from cmf.core.operations import (
     PutUse,
     put_execution,
 )
-from cmf.core.values import Json, canonical
+from cmf.core.values import Json, base_name, canonical, fit
 from cmf.ingest.dvc import definitions, history, lock
 from cmf.ingest.dvc.definitions import Definition
 from cmf.ingest.dvc.history import Brought, Checkout
 from cmf.ingest.dvc.lock import Entry
 from cmf.ingest.dvc.metrics import metrics
-from cmf.ingest.statements import Statements, base_name, fit, is_to_come
+from cmf.ingest.statements import Statements, is_to_come
 from cmf.repository import Repository
 from cmf.versioning.git import project_name
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from cmf.core.errors import BadQuestion
+from cmf.core.values import fit
 from cmf.ingest.mlmd.file import Row
-from cmf.ingest.statements import fit
 
 PIPELINES = {"Parent_Context", "pipeline", "system.Pipeline"}
 """The types whose contexts are pipelines: those of cmflib, TFX and Kubeflow."""

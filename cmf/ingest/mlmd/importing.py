@@ -25,12 +25,12 @@ from cmf.core.operations import (
     put_execution,
     put_record,
 )
-from cmf.core.values import Json, to_json
+from cmf.core.values import Json, fit, to_json
 from cmf.ingest.mlmd import contexts
 from cmf.ingest.mlmd.contexts import Place
 from cmf.ingest.mlmd.file import ARTIFACT_STATES, EVENT_TYPES, EXECUTION_STATES, Event, MlmdFile, Row
 from cmf.ingest.mlmd.naming import UUID, artifact_key, name_of, path_of, record_of, row_digest, run_of, type_of
-from cmf.ingest.statements import Statements, fit, is_to_come
+from cmf.ingest.statements import Statements, is_to_come
 from cmf.repository import Repository
 from cmf.versioning.git import project_name, without_password
 

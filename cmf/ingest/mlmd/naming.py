@@ -22,9 +22,8 @@ from cmf.core.errors import InvalidValue
 from cmf.core.identity import DIGEST_LENGTHS, check_artifact_key
 from cmf.core.model import ArtifactType
 from cmf.core.operations import RecordIdentity, put_record
-from cmf.core.values import MAX_VALUE_BYTES, Json, canonical, encode
+from cmf.core.values import MAX_VALUE_BYTES, Json, base_name, canonical, encode, fit
 from cmf.ingest.mlmd.file import Event, Row
-from cmf.ingest.statements import base_name, fit
 
 UUID: Final = "Execution_uuid"
 """The property in which cmflib keeps what names an execution everywhere: ids, where it was used again."""
