@@ -16,6 +16,7 @@ from bench.turns import in_turns, timed
 from bench.workshop import Workshop
 from cmf import settings
 from cmf.core.operations import Operation
+from cmf.core.records import Stamp
 from cmf.journal import Appended
 from cmf.recording import close_repositories, open_repository
 from cmf.repository import Repository
@@ -129,8 +130,8 @@ class _Bare:
         writer = self._traced._writer
         append = writer.append
 
-        def watched(operations: list[Operation]) -> Appended:
-            appended = append(operations)
+        def watched(operations: list[Operation], stamps: list[Stamp] | None = None) -> Appended:
+            appended = append(operations, stamps)
             sizes.append(appended.after.offset - appended.before.offset)
             return appended
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,7 @@ class Neo4jServer:
     def __init__(self, *, heap: str = "1g") -> None:
         self.home = Path(tempfile.mkdtemp(prefix="cmf-neo4j-"))
         self.heap = heap
+        self._ending = threading.Lock()
 
     def __enter__(self) -> Self:
         try:
@@ -122,7 +124,8 @@ class Neo4jServer:
 
     def ended(self) -> int:
         """Wait until the launcher, which outlives the JVM, has ended."""
-        self.launcher.communicate(timeout=60)  # also closes the pipes
+        with self._ending:  # a test may kill it from a thread of its own
+            self.launcher.communicate(timeout=60)  # also closes the pipes
         return self.launcher.returncode
 
 
