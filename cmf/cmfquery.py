@@ -255,7 +255,12 @@ class CmfQuery:
         """The ids of the same executions."""
         return [execution.id for execution in self.get_one_hop_parent_executions(execution_ids, pipeline_id)]
 
-    get_one_hop_parent_execution_ids = get_one_hop_parent_executions_ids
+    def get_one_hop_parent_execution_ids(
+        self, execution_id: int | Collection[int], pipeline_id: int | None = None
+    ) -> list[int]:
+        """The ids of the executions whose outputs one execution (or several) read."""
+        ids = [execution_id] if isinstance(execution_id, int) else execution_id
+        return self.get_one_hop_parent_executions_ids(ids, pipeline_id)
 
     def get_all_parent_executions_by_id(
         self, execution_id: Collection[int], pipeline_id: int | None = None

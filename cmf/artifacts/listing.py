@@ -54,6 +54,7 @@ def listed(
     if not ask_remote:
         return found
     asked = DvcRemote(*remote_settings(repository.dvc_root, remote))
+    asked.expect_folder()
     md5s = {one.key: one.key.partition(":")[2] for one in found if one.key.startswith("md5:")}
     there = asked.among(set(md5s.values()), jobs)
     return [msgspec.structs.replace(one, remote=md5s.get(one.key) in there) for one in found]

@@ -18,7 +18,7 @@ from cmf.versioning.checkout import Checkout
 from cmf.versioning.content import read_file
 from cmf.versioning.contents import Contents
 from cmf.versioning.dvc_remote import DvcRemote, fetch_address, remote_settings
-from cmf.versioning.manifests import check_place, parse_manifest
+from cmf.versioning.manifests import check_place, parse_manifest, steers
 
 
 class Pulled(NamedTuple):
@@ -153,6 +153,11 @@ def _place(
             continue
         if not one.is_named and not is_in_tree(one.path):
             told.elsewhere.append((one.path, "is no place in the working tree; its bytes are in the cache only"))
+            continue
+        if not one.is_named and steers(one.path):
+            told.elsewhere.append(
+                (one.path, "steers git or DVC; it is put in place only when asked for itself")
+            )
             continue
         with told.about(one):
             changes = tree.compare(one.path, one.key, files.get(one), force=force)

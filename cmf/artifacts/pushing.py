@@ -82,6 +82,7 @@ def push(
     root, settings = remote_settings(repository.dvc_root, remote)
     file = repository.folder / "pushed" / f"{settings.id}.json"
     note = _Note(settings.name) if recheck else _read(file, settings)
+    is_known = bool(note.segments)
     used, damage = _news(repository, note)
     again = {md5: path for md5, path in note.waiting.items() if recheck or is_whole(repository.cache, md5)}
     wanted = again | used
@@ -89,7 +90,10 @@ def push(
     sent: dict[str, int] = {}
     problems: dict[str, str] = {}
     if wanted:
-        sent, problems = _send(DvcRemote(root, settings), _Objects(repository), wanted, jobs, total, progress)
+        there = DvcRemote(root, settings)
+        if is_known:  # it was given something before: an empty place of that name is not it
+            there.expect_folder()
+        sent, problems = _send(there, _Objects(repository), wanted, jobs, total, progress)
     note.waiting = lost | {md5: wanted[md5] for md5 in problems}
     _write(repository, file, note)
     if damage:

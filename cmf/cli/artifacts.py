@@ -244,7 +244,8 @@ def _say_pulled(pulled: Pulled) -> None:
         told.append(
             f"{counted(pulled.objects, 'object')} ({size(pulled.size_bytes)}) from {printable(pulled.remote or '')}"
         )
-    say(", ".join(told) or "nothing to fetch: everything is in the cache")
+    if told or not pulled.problems:
+        say(", ".join(told) or "nothing to fetch: everything is in the cache")
 
 
 def _as_objects(problems: Iterable[tuple[str, str]]) -> list[dict[str, str]]:

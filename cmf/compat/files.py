@@ -10,6 +10,7 @@ from cmf.compat.ids import uuid_of
 from cmf.compat.session import Session
 from cmf.core.errors import FileProblem, InvalidValue, MissingExtra
 from cmf.core.values import check_name
+from cmf.journal import ulid
 from cmf.recorder import KEPT
 from cmf.repository import Repository
 from cmf.versioning.contents import Contents
@@ -92,7 +93,7 @@ def write_parquet(path: Path, rows: Mapping[Any, Mapping[str, Any]], index: str)
 
 def write_frame(path: Path, frame: Any) -> None:
     """Write a DataFrame to a Parquet file, as `write_parquet` does."""
-    draft = path.with_name(f".{path.name}.cmf-draft")
+    draft = path.with_name(f".{path.name[:200]}.{ulid()}.cmf-draft")
     try:
         frame.to_parquet(draft)
         draft.replace(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -100,13 +99,17 @@ class Cache:
     def copy(self, md5: str, to: Path) -> None:
         """Make a new file of an object, as a link or a copy, as the settings say.
 
+        A copy is checked on the way, and an object that somebody may have written to before it is linked.
+
         Raises:
-            ObjectProblem: there is no such object.
+            ObjectProblem: there is no such object, or it is damaged.
             OSError: the file cannot be made.
         """
         place = self.path(md5)
         if not place.is_file():
             raise ObjectProblem(f"object {md5} is not in the cache {self.settings.folder}")
+        if place.stat().st_mode & 0o222:
+            _expect(md5, read_file(place, sha256=False)[0], place)
         for kind in self.settings.links:
             if kind == "copy":
                 break
@@ -116,8 +119,13 @@ class Cache:
                 else:
                     (to.hardlink_to if kind == "hardlink" else to.symlink_to)(place)
                 return
-        with place.open("rb") as source, to.open("xb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
+        with to.open("xb") as target:
+            found, _ = read_file(place, sha256=False, copy=target.fileno())
+        try:
+            _expect(md5, found, place)
+        except ObjectProblem:
+            to.unlink()
+            raise
 
     def relink(self, path: Path, md5: str, version: Version) -> Version:
         """Make a file of the tree a link to its object, where the settings say so and it is still as it was read.
@@ -173,6 +181,13 @@ class Cache:
                 f"the cache cannot be written ({exc.strerror or exc}); nothing was recorded. Make room or make it "
                 f"writable, move it ('dvc cache dir PATH'), or set CMF_DATA=none to record without keeping bytes",
             ) from exc
+
+
+def _expect(md5: str, found: Digests, place: Path) -> None:
+    if found.md5 != md5.removesuffix(".dir"):
+        raise ObjectProblem(
+            f"its object in the cache is damaged; delete {place}, and fetch it or record it again"
+        )
 
 
 def _clone_to(source: Path, to: Path) -> None:

@@ -123,10 +123,15 @@ class DvcRemote:
             try:
                 _moved(self._fs.get_file, self._objects.oid_to_path(md5), str(to), to, advance)
             except FileNotFoundError as exc:
-                self._expect_folder()
+                self.expect_folder()
                 raise ObjectProblem(f"{self.shown} has no object {md5}; push it where it was recorded") from exc
 
-    def _expect_folder(self) -> None:
+    def expect_folder(self) -> None:
+        """That a remote that is a folder is there.
+
+        Raises:
+            DataRemoteProblem: it is not.
+        """
         if self._folder is not None and not self._folder.is_dir():
             raise DataRemoteProblem(f"{self.shown}: there is no such folder; is something not mounted?")
 

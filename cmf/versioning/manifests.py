@@ -10,6 +10,7 @@ import msgspec
 
 from cmf.core.errors import FileProblem, ObjectProblem
 
+_STEERING = frozenset({".gitattributes", ".gitignore", ".gitmodules", ".dvcignore", "dvc.yaml", "dvc.lock"})
 _NOT_DATA = frozenset({".git", ".hg", ".dvc", ".cmf"})
 
 
@@ -44,6 +45,12 @@ def parse_manifest(text: bytes, md5: str) -> Mapping[str, str]:
         if any(os_path in files for os_path in map(str, PurePosixPath(path).parents)):
             raise ObjectProblem(f"object {md5} is no manifest of a folder: {path!r} lies in a file")
     return files
+
+
+def steers(path: str) -> bool:
+    """Whether a file under this path tells git or DVC what to do."""
+    name = path.rpartition("/")[2].casefold()
+    return name in _STEERING or name.endswith(".dvc")
 
 
 def check_place(path: str) -> tuple[str, ...]:

@@ -179,3 +179,44 @@ def test_push_sends_metadata_where_there_is_no_place_for_bytes_or_none_are_to_go
         told = run("cmf", "push", at=root)
         assert "lost: its bytes are not in the cache" in told.stderr, "what is lost holds the metadata up no more"
         assert run("cmf", "push", "--metadata-only", at=root).stderr == ""
+
+
+def test_a_remote_that_has_vanished_is_not_made_anew_in_its_place(site: Path, run: Run, tmp_path: Path) -> None:
+    """As when a share is not mounted: what was pushed before would be missing, and everything said to be there."""
+    run("cmf", "artifacts", "push", at=site)
+    (tmp_path / "share").rename(tmp_path / "unmounted")
+    (site / "model.pkl").write_text("new weights")
+    with cmf.run("digits", "train", root=site) as train:
+        train.output(site / "model.pkl")
+    close_repositories()
+    for command in (["push"], ["list", "--remote"]):
+        assert "is something not mounted?" in run("cmf", "artifacts", *command, at=site, ok=False).stderr
+    assert not (tmp_path / "share").exists()
+    (tmp_path / "unmounted").rename(tmp_path / "share")
+    assert "1 object" in run("cmf", "artifacts", "push", at=site).stdout
+
+
+def test_a_damaged_object_is_not_put_into_the_tree(site: Path, run: Run) -> None:
+    md5 = md5_of((site / "model.pkl").read_bytes())
+    place = site / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    place.chmod(0o644)
+    place.write_text("damaged")
+    place.chmod(0o444)
+    (site / "model.pkl").unlink()
+    told = run("cmf", "artifacts", "pull", "model.pkl", at=site, ok=False)
+    assert (
+        f"its object in the cache is damaged; delete {place}" in told.stderr and "nothing to fetch" not in told.stdout
+    )
+    assert not (site / "model.pkl").exists()
+
+
+def test_files_that_steer_git_or_dvc_are_put_in_place_only_when_named(site: Path, run: Run) -> None:
+    (site / ".gitattributes").write_text("*.py text")
+    with cmf.run("digits", "steer", root=site) as steer:
+        steer.output(site / ".gitattributes")
+    close_repositories()
+    (site / ".gitattributes").unlink()
+    run("cmf", "artifacts", "pull", steer.key, at=site)
+    assert not (site / ".gitattributes").exists()
+    run("cmf", "artifacts", "pull", ".gitattributes", at=site)
+    assert (site / ".gitattributes").read_text() == "*.py text"

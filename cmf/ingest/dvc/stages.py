@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from cmf.clock import now, written
 from cmf.core import foreign
+from cmf.core.addresses import without_secrets
 from cmf.core.errors import FileProblem
 from cmf.core.identity import use_key
 from cmf.core.model import ArtifactType, Code, Execution
@@ -172,7 +173,7 @@ class _Ingestion:
     def _path(self, folder: str, path: str) -> str:
         """A path of the lock, from the clone's root; one that leads out of it as a whole path, an address as it is."""
         if "://" in path:
-            return path
+            return without_secrets(path)
         whole = posixpath.normpath(posixpath.join(self._root.as_posix(), self._folder, folder, path))
         root = self._root.as_posix().rstrip("/") + "/"
         return whole.removeprefix(root)

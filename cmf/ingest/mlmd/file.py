@@ -222,12 +222,17 @@ class MlmdFile:
                 state,
                 name,
                 external,
-                created or 0,
-                updated or created or 0,
+                self._milliseconds(created, table, id_),
+                self._milliseconds(updated or created, table, id_),
                 *said[id_],
             )
             for id_, type_id, uri, state, name, external, created, updated, kind, version in found
         ]
+
+    def _milliseconds(self, value: object, table: str, id_: int) -> int:
+        if not isinstance(value, int | None):
+            raise FileProblem(self.path, f"{table} {id_} has the time {value!r}, which is no number of milliseconds")
+        return value or 0
 
     def _properties(
         self, table: str, ids: list[int]
