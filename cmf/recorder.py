@@ -356,6 +356,8 @@ class Recorder:
             raise InvalidValue("the path is empty; name a file or folder")
         whole = Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links that users name)
         root = self._repository.root
+        if whole.is_relative_to(root) and whole.relative_to(root).parts[:1] in ((".git",), (".cmf",)):
+            raise InvalidValue(f"{path}: is git's or cmf's own, and no data")
         return check_path((whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix())
 
 

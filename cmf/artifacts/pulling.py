@@ -155,9 +155,7 @@ def _place(
             told.elsewhere.append((one.path, "is no place in the working tree; its bytes are in the cache only"))
             continue
         if not one.is_named and steers(one.path):
-            told.elsewhere.append(
-                (one.path, "steers git or DVC; it is put in place only when asked for itself")
-            )
+            told.elsewhere.append((one.path, "steers git or DVC; it is put in place only when asked for itself"))
             continue
         with told.about(one):
             changes = tree.compare(one.path, one.key, files.get(one), force=force)

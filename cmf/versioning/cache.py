@@ -185,9 +185,7 @@ class Cache:
 
 def _expect(md5: str, found: Digests, place: Path) -> None:
     if found.md5 != md5.removesuffix(".dir"):
-        raise ObjectProblem(
-            f"its object in the cache is damaged; delete {place}, and fetch it or record it again"
-        )
+        raise ObjectProblem(f"its object in the cache is damaged; delete {place}, and fetch it or record it again")
 
 
 def _clone_to(source: Path, to: Path) -> None:

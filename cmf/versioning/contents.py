@@ -13,7 +13,7 @@ from cmf.core.errors import FileProblem
 from cmf.core.identity import file_key, folder_sha256, manifest, md5_of
 from cmf.versioning.cache import Cache
 from cmf.versioning.content import Version, read_file, state_of, version_of
-from cmf.versioning.folders import Listed, files_in
+from cmf.versioning.folders import Listed, data_in
 from cmf.versioning.ignoring import Ignoring, patterns_of
 from cmf.versioning.states import TICK_NS, FileState, FolderState, States, settled
 
@@ -26,7 +26,8 @@ _WORTH_WAITING_BYTES = 64 << 20
 class Content(NamedTuple):
     """What is at a path: its key, its size (of a folder, that of all its files), its sha256 where that was taken.
 
-    `names` are the paths of a folder's files in it, None for a file.
+    `names` are the paths of a folder's files in it, None for a file; `pointers` those of the files in it that stand
+    for some of that data, and are no part of the content.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Content(NamedTuple):
     sha256: str | None = None
     names: tuple[str, ...] | None = None
     executable: bool = False
+    pointers: tuple[str, ...] = ()
 
 
 class Listing(NamedTuple):
@@ -111,14 +113,13 @@ class Contents:
     def _folder(self, folder: Path) -> Listing:
         known = self._states.folder(os.fspath(folder)) if self._states else None
         ignoring = self._ignoring(folder)
-        listed = list(files_in(folder, ignoring))
+        listed, pointers = data_in(folder, ignoring)
         states, unsettled = self._files(listed, known.files if known else {})
         is_kept = self._cache is None or (known is not None and self._cache.has(known.md5))
         if known and is_kept and not unsettled and states == known.files:
-            return Listing(_folder_content(known.md5, states, known.sha256), states)
-        if {file.name: file.version for file in files_in(folder, ignoring)} != {
-            n: s.version for n, s in states.items()
-        }:
+            return Listing(_folder_content(known.md5, states, known.sha256, pointers), states)
+        again, _ = data_in(folder, ignoring)
+        if {file.name: file.version for file in again} != {name: state.version for name, state in states.items()}:
             raise FileProblem(folder, "changed while it was being read; record it when nothing writes to it")
         text = manifest((name, state.md5) for name, state in states.items())
         md5 = md5_of(text) + ".dir"
@@ -128,7 +129,7 @@ class Contents:
         if self._states:
             kept = {name: state for name, state in states.items() if name not in unsettled}
             self._states.remember(os.fspath(folder), FolderState(kept, md5, sha256))
-        return Listing(_folder_content(md5, states, sha256), states)
+        return Listing(_folder_content(md5, states, sha256, pointers), states)
 
     def _files(self, listed: list[Listed], known: Mapping[str, FileState]) -> tuple[dict[str, FileState], set[str]]:
         """The states of a folder's files, and the names of those that may yet change without it showing."""
@@ -146,6 +147,8 @@ class Contents:
         return patterns_of(os.fspath(folder), root)
 
 
-def _folder_content(md5: str, states: Mapping[str, FileState], sha256: str | None) -> Content:
+def _folder_content(
+    md5: str, states: Mapping[str, FileState], sha256: str | None, pointers: tuple[str, ...]
+) -> Content:
     size = sum(state.version[0] for state in states.values())
-    return Content(f"md5:{md5}", size, sha256, tuple(states))
+    return Content(f"md5:{md5}", size, sha256, tuple(states), pointers=pointers)

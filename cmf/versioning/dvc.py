@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -18,8 +19,9 @@ from cmf.places import KEPT
 from cmf.scratch import Scratch
 from cmf.versioning.contents import Content, Contents
 from cmf.versioning.dvc_config import FOLDER
+from cmf.versioning.folders import DataWarning
 from cmf.versioning.ignoring import Ignoring
-from cmf.versioning.pointers import SUFFIX, Pointed, changed_pointer, check_pointer, pointer
+from cmf.versioning.pointers import SUFFIX, Pointed, changed_pointer, pointer, stands_for
 from cmf.versioning.ports import CodeVersioning, Versioned
 
 _KEPT_IGNORES = b"*\n!*/\n!*.dvc\n!.gitignore\n"
@@ -39,17 +41,21 @@ class DvcDataVersioning:
     def add(self, path: Path) -> Versioned:
         """See the port. A `.dvc` file is written where DVC would write one: not for what git or another `.dvc` has."""
         whole = Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links that users name)
-        file = whole.with_name(whole.name + SUFFIX) if self._may_point(whole) else None
-        if file is not None and (text := _read(file)) is not None:
-            check_pointer(file, text)  # before anything is kept
+        covering = self._covering(whole)
+        file = self._pointer_of(whole) if covering is None else None  # read before anything is kept
         content = self._contents.at(path)
-        if file is None or any(name.endswith(SUFFIX) for name in content.names or ()):
+        if covering is not None:
+            return Versioned(content, self._brought_up_to_date(covering))
+        if file is None:
             return Versioned(content, {})
+        if content.pointers:
+            return Versioned(content, self._whole_in_commits(file, whole, content))
         with self._locked():
             files: dict[Path, bytes | None] = {whole: None, file: self._point(file, whole, content)}
             if not self._code.ignores(whole):
                 ignore = whole.with_name(".gitignore")
-                files[ignore] = self._ignore(ignore, whole.name)
+                files[ignore] = _with_line(ignore, whole.name)
+                self._write(ignore, files[ignore] or b"")
         return Versioned(content, files)
 
     def keep(self, source: Path, path: Path) -> Versioned:
@@ -61,16 +67,53 @@ class DvcDataVersioning:
                 files[folder / ".gitignore"] = _KEPT_IGNORES
         return Versioned(content, files)
 
+    def _pointer_of(self, path: Path) -> Path | None:
+        """The `.dvc` file that is to stand for what is at a path; None where there is to be none."""
+        if not self._may_point(path):
+            return None
+        if "\n" in path.name:
+            _warn(f"{path}: there is no .dvc file for a name with a line break, which no .gitignore can hold")
+            return None
+        file = path.with_name(path.name + SUFFIX)
+        if (text := _read(file)) is not None and not stands_for(file, text):
+            _warn(f"{file}: stands for something else than its name says, and is left as it is")
+            return None
+        return file
+
+    def _covering(self, path: Path) -> Path | None:
+        """The folder above that has a `.dvc` file, which stands for this path too."""
+        above = (folder for folder in path.parents if folder.is_relative_to(self._root) and folder != self._root)
+        return next((folder for folder in above if _exists(folder.with_name(folder.name + SUFFIX))), None)
+
+    def _brought_up_to_date(self, folder: Path) -> dict[Path, bytes | None]:
+        """The `.dvc` file of a folder, made to stand for what is in it now."""
+        file = folder.with_name(folder.name + SUFFIX)
+        try:
+            text = _read(file)
+            if folder.is_symlink() or text is None or not stands_for(file, text):
+                return {}
+            content = self._contents.at(folder)
+            with self._locked():
+                return {} if content.pointers else {file: self._point(file, folder, content)}
+        except FileProblem as exc:
+            _warn(f"{file}: is not brought up to date: {exc}")
+            return {}
+
+    def _whole_in_commits(self, file: Path, path: Path, content: Content) -> dict[Path, bytes | None]:
+        """A folder in which things have `.dvc` files of their own: in the tree those stay, in commits it has one."""
+        ignore = path.with_name(".gitignore")
+        return {path: None, file: pointer(_pointed(content), path.name), ignore: _with_line(ignore, path.name)}
+
     def _may_point(self, path: Path) -> bool:
         if not path.is_relative_to(self._root) or path == self._root:
             return False
-        if path.name.endswith(SUFFIX) or path.name in _OWN_FILES or "\n" in path.name:
-            return False  # (.gitignore has no way to name a line break)
+        if path.name.endswith(SUFFIX) or path.name in _OWN_FILES:
+            return False
         above = [folder for folder in path.parents if folder.is_relative_to(self._root) and folder != self._root]
         if any(folder.name in (".git", FOLDER, ".cmf") for folder in (path, *above)):
             return False
-        if any(folder.is_symlink() or _exists(folder.with_name(folder.name + SUFFIX)) for folder in above):
-            return False
+        if any(folder.is_symlink() or _exists(folder / ".git") for folder in above):
+            return False  # behind a link; in a submodule, whose commits are its own
         if path.is_symlink() and not _is_object(path):
             return False
         if self._is_left_out(path) or self._is_of_a_pipeline(path):
@@ -104,12 +147,6 @@ class DvcDataVersioning:
         text = new if before is None else changed_pointer(file, before, _pointed(content))
         if text != before:
             self._write(file, text)
-        return text
-
-    def _ignore(self, file: Path, name: str) -> bytes:
-        before = _read(file) or b""
-        text = before + (b"" if not before or before.endswith(b"\n") else b"\n") + b"/" + _escaped(name) + b"\n"
-        self._write(file, text)
         return text
 
     def _write(self, file: Path, text: bytes) -> None:
@@ -180,6 +217,16 @@ def _read(file: Path) -> bytes | None:
         return None
     except OSError as exc:
         raise FileProblem(file, exc.strerror or str(exc)) from exc
+
+
+def _with_line(file: Path, name: str) -> bytes:
+    """The text of a `.gitignore` that hides a file or folder beside it, too."""
+    before = _read(file) or b""
+    return before + (b"" if not before or before.endswith(b"\n") else b"\n") + b"/" + _escaped(name) + b"\n"
+
+
+def _warn(told: str) -> None:
+    warnings.warn(told, DataWarning, stacklevel=6)
 
 
 def _exists(path: Path) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cmf.core.errors import FileProblem
 from cmf.versioning.content import Version, version_of
 from cmf.versioning.ignoring import Ignoring
+from cmf.versioning.pointers import SUFFIX
 
 
 class DataWarning(UserWarning):
@@ -57,6 +58,38 @@ def files_in(folder: Path, ignoring: Ignoring) -> Iterator[Listed]:
                 )
             else:
                 raise FileProblem(Path(entry.path), "is a pipe, socket or device, which has no content to record")
+
+
+def data_in(folder: Path, ignoring: Ignoring) -> tuple[list[Listed], tuple[str, ...]]:
+    """The files below a folder that are data, and the names of those that stand for data beside them.
+
+    Those are `.dvc` files of files and folders that are there, and `.gitignore` files that hide nothing else: a
+    folder's content is the same before and after something in it was recorded.
+
+    Raises:
+        FileProblem: as of `files_in`.
+    """
+    listed = list(files_in(folder, ignoring))
+    if not any(file.name.endswith(SUFFIX) for file in listed):
+        return listed, ()
+    names = {file.name for file in listed}
+    there = names | {above.as_posix() for name in names for above in PurePosixPath(name).parents}
+    standing = {name for name in names if name.endswith(SUFFIX) and name.removesuffix(SUFFIX) in there}
+    standing |= {file.name for file in listed if _hides_only(file, standing)}
+    return [file for file in listed if file.name not in standing], tuple(sorted(standing))
+
+
+def _hides_only(file: Listed, standing: Collection[str]) -> bool:
+    """Whether a file is a `.gitignore` of nothing but what has a `.dvc` file beside it."""
+    folder, _, name = file.name.rpartition("/")
+    if name != ".gitignore":
+        return False
+    try:
+        lines = Path(file.path).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return False
+    hidden = [line.replace("\\", "").removeprefix("/") for line in lines if line]
+    return bool(hidden) and all((f"{folder}/{one}" if folder else one) + SUFFIX in standing for one in hidden)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -235,7 +235,11 @@ class GitVersioning:
         known = before and before.version.code and before.version.code.snapshot
         if before and known and before.status.commit == found.commit and self._objects.tree_of(known) == tree:
             return known
-        rest = f"\n\n{told.left_out} untracked files were left out: too large, or too many" if told.left_out else ""
+        rest = (
+            f"\n\n{told.left_out} untracked files were left out: large, many, or named like secrets"
+            if told.left_out
+            else ""
+        )
         return self._commit(tree, found.commit, f"The tree as it was when a run started{rest}")
 
     def _commit(self, tree: str, parent: str | None, message: str) -> str:

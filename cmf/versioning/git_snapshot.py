@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterable
@@ -24,6 +25,11 @@ class Differences(NamedTuple):
     entries: dict[bytes, Entry | None]
     left_out: int
 
+
+_SECRET = re.compile(
+    rb"\.env(\..*)?|\.netrc|\.pypirc|\.npmrc|\.htpasswd|id_(rsa|dsa|ecdsa|ed25519)|.*\.(pem|key|p12|pfx)"
+)
+"""Names of files that hold passwords or keys as a rule: as long as nobody put them into git, they stay out of it."""
 
 Hashed = dict[bytes, tuple[tuple[int, ...], str]]
 """The ids of contents of files that were hashed before, by path, each with the version that the file had."""
@@ -52,7 +58,8 @@ def differences(folder: str, changes: Iterable[Change], objects: Objects, hashed
             found[change.path] = Entry(LINK, objects.blob(os.readlink(whole)))
         elif stat.S_ISREG(state.st_mode):
             untracked += change.is_untracked
-            if change.is_untracked and (state.st_size > MAX_UNTRACKED_BYTES or untracked > MAX_UNTRACKED_FILES):
+            too_much = state.st_size > MAX_UNTRACKED_BYTES or untracked > MAX_UNTRACKED_FILES
+            if change.is_untracked and (too_much or _SECRET.fullmatch(os.path.basename(change.path))):
                 left_out += 1
             elif is_pointer(change.path) and (text := _read(whole)) is not None:
                 found[change.path] = Entry(FILE, objects.blob(text))  # there are many, and no filter changes them

@@ -62,14 +62,17 @@ def changed_pointer(file: Path, text: bytes, pointed: Pointed) -> bytes:
     return _dumped(yaml, document)
 
 
-def check_pointer(file: Path, text: bytes) -> None:
-    """That a `.dvc` file that is there can be read.
+def stands_for(file: Path, text: bytes) -> bool:
+    """Whether a `.dvc` file stands for what it is named after, as nearly all do.
 
     Raises:
-        FileProblem: it cannot.
+        FileProblem: it cannot be read.
     """
-    if not text.startswith(b"outs:\n- md5: "):  # as nearly all are
-        _parse(file, text)
+    name = file.name.removesuffix(SUFFIX)
+    if _AS_NEW.fullmatch(text) and f"  path: {name}\n".encode() in text:
+        return True
+    _, document, out = _parse(file, text)
+    return bool(out["path"] == name and document.get("wdir", ".") == ".")
 
 
 def _parse(file: Path, text: bytes) -> tuple[Any, Any, Any]:

@@ -138,6 +138,7 @@ def test_the_snapshot_is_the_tree_as_it_was(tree: WorkTree) -> None:
     (tree.folder / "link").symlink_to("nowhere")
     (tree.folder / "large.bin").write_bytes(bytes((1 << 20) + 1))
     (tree.folder / "ignored.log").write_text("x")
+    (tree.folder / ".env").write_text("PASSWORD=secret")
     (tree.folder / ".git" / "info" / "exclude").write_text("*.log\n.cmf\n")
     (tree.folder / "only staged.py").write_text("staged, then deleted\n")
     tree.git("add", "only staged.py")
@@ -149,13 +150,14 @@ def test_the_snapshot_is_the_tree_as_it_was(tree: WorkTree) -> None:
     # What git itself would commit of this tree, but for the file that is too large for git.
     index = tree.folder / ".git" / "other-index"
     (tree.folder / "large.bin").unlink()
+    (tree.folder / ".env").unlink()
     environment = os.environ | QUIET | {"GIT_INDEX_FILE": str(index)}
     for command in (["git", "read-tree", "HEAD"], ["git", "add", "-A"]):
         subprocess.run(command, cwd=tree.folder, env=environment, check=True)
     theirs = subprocess.run(["git", "write-tree"], cwd=tree.folder, env=environment, check=True, capture_output=True)
     assert tree.git("rev-parse", f"{code.snapshot}^{{tree}}") == theirs.stdout.decode().strip()
     assert tree.git("rev-parse", f"{code.snapshot}^") == code.commit == tree.git("rev-parse", "HEAD")
-    assert "1 untracked files were left out" in tree.git("log", "-1", "--format=%B", code.snapshot)
+    assert "2 untracked files were left out" in tree.git("log", "-1", "--format=%B", code.snapshot)
     assert tree.git("fsck", "--strict", "--no-dangling") == ""
 
 
@@ -248,6 +250,17 @@ def at(folder: Path) -> WorkTree:
     there = WorkTree.__new__(WorkTree)
     there.folder = folder
     return there
+
+
+def test_a_file_in_a_submodule_is_recorded_and_the_submodule_stays_one(tree: WorkTree, tmp_path: Path) -> None:
+    outer = WorkTree(tmp_path / "outer")
+    outer.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(tree.folder), "inner")
+    outer.git("commit", "-qm", "inner")
+    with cmf.run("digits", "train", root=outer.folder) as run:
+        run.input(outer.folder / "inner" / "train.py")
+    assert outer.status() == []
+    entry = outer.git("ls-tree", str(uses(run.key, outer.folder)["inner/train.py"].commit), "inner")
+    assert entry.startswith("160000 commit ")
 
 
 def test_without_git_everything_else_works(tree: WorkTree, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from work_tree import WorkTree
 
 import cmf
-from cmf.core.errors import FileProblem, JournalUnwritable
+from cmf.core.errors import FileProblem, InvalidValue, JournalUnwritable
 from cmf.core.model import Artifact
 from cmf.recording import close_repositories, open_repository
 from cmf.versioning.folders import DataWarning
@@ -223,6 +223,72 @@ def test_a_folder_below_which_dvc_files_lie_gets_none(tree: WorkTree) -> None:
     record("folder")
     assert not (tree.folder / "folder.dvc").exists()
     assert tree.dvc("status") == "Data and pipelines are up to date."
+
+
+def test_a_folders_key_does_not_depend_on_what_was_recorded_of_it_and_its_commit_brings_it_back_whole(
+    tree: WorkTree, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tree.folder / name / "sub").mkdir(parents=True)
+        (tree.folder / name / "a").write_text("a")
+        (tree.folder / name / "sub" / "b").write_bytes(bytes(2 << 20))
+    (first,) = record("one")
+    with cmf.run("digits", "train") as run:
+        run.input("two/a")
+        run.input("two/sub/b")
+        second = run.input("two")
+    assert first.key == second.key
+    assert (tree.folder / "two" / "a.dvc").exists() and not (tree.folder / "two.dvc").exists()
+    assert tree.dvc("status") == "Data and pipelines are up to date."
+    commit = next(use.commit for use in cmf.query().show(run.key).uses if use.path == "two")
+    assert brought_back(tree, tmp_path, str(commit), "two") == {"a", "sub/b"}
+
+
+def test_an_output_in_a_folder_with_a_dvc_file_brings_that_up_to_date(tree: WorkTree, tmp_path: Path) -> None:
+    (tree.folder / "data").mkdir()
+    (tree.folder / "data" / "a").write_text("a")
+    record("data")
+    (tree.folder / "data" / "c").write_text("c")
+    with cmf.run("digits", "train") as run:
+        run.output("data/c")
+    assert tree.dvc("status") == "Data and pipelines are up to date."
+    (use,) = cmf.query().show(run.key).uses
+    assert brought_back(tree, tmp_path, str(use.commit), "data") == {"a", "c"}
+
+
+def brought_back(tree: WorkTree, tmp_path: Path, commit: str, folder: str) -> set[str]:
+    """What a checkout of a commit in a worktree of its own has in a folder."""
+    tree.git("worktree", "add", "-q", "--detach", str(tmp_path / "then"), commit)
+    then = WorkTree.__new__(WorkTree)
+    then.folder = tmp_path / "then"
+    then.dvc("cache", "dir", "--local", str(tree.folder / ".dvc" / "cache"))
+    then.dvc("checkout", "-q")
+    assert then.status() == []
+    return set(listing(then.folder / folder))
+
+
+def test_a_dvc_file_that_stands_for_something_else_is_left_as_it_is_and_told(tree: WorkTree) -> None:
+    text = "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: somethingelse\n"
+    (tree.folder / "other.dvc").write_text(text)
+    (tree.folder / "other").write_text("1")
+    with cmf.run("digits", "train") as run, pytest.warns(DataWarning, match="stands for something else than its name"):
+        run.input("other")
+    assert (tree.folder / "other.dvc").read_text() == text
+    assert [use.path for use in cmf.query().show(run.key).uses] == ["other"]
+
+
+def test_a_name_with_a_line_break_is_recorded_without_a_dvc_file_and_told(tree: WorkTree) -> None:
+    (tree.folder / "new\nline").write_text("1")
+    with cmf.run("digits", "train") as run, pytest.warns(DataWarning, match="line break"):
+        artifact = run.output("new\nline")
+    assert open_repository(tree.folder).cache.has(artifact.key[4:]) and not list(tree.folder.glob("new*.dvc"))
+
+
+def test_what_is_gits_or_cmfs_own_is_no_data(tree: WorkTree) -> None:
+    with cmf.run("digits", "train") as run:
+        for path in (".git", ".cmf", ".git/config"):
+            with pytest.raises(InvalidValue, match="no data"):
+                run.input(path)
 
 
 def test_a_linked_folder_in_a_folder_is_left_out_as_dvc_does_and_told(tree: WorkTree) -> None:
