@@ -109,6 +109,8 @@ class Recorder:
             InvalidValue: a path, type or property that cannot be recorded; nothing was recorded.
         """
         self._check_open()
+        if not isinstance(path, str | os.PathLike):
+            raise InvalidValue(f"{path!r} is no path; give it as text or as a Path")
         shown = self._relative(Path(path))
         told = _Told(
             _types(types), _values(properties, "property"), _values(use_properties, "property"), relations=relations
@@ -224,6 +226,8 @@ class Recorder:
             FileProblem: it cannot be read.
         """
         self._check_open()
+        if not isinstance(path, str | os.PathLike):
+            raise InvalidValue(f"{path!r} is no path; give it as text or as a Path")
         shown = self._relative(Path(path))
         try:
             text = Path(path).read_bytes()

@@ -76,7 +76,7 @@ class Child:
             self._process.send_signal(number)
         code = self._process.wait()
         self._process = None
-        return _ended(code, bool(self._received))
+        return _ended(code, asked_to_stop=any(number in STOPPING for number in self._received))
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self._process is None and not self._starting:
@@ -88,14 +88,14 @@ class Child:
             self._process.send_signal(number)
 
 
-def _ended(code: int, received: bool) -> ProgramFailed | ProgramStopped | None:
+def _ended(code: int, *, asked_to_stop: bool) -> ProgramFailed | ProgramStopped | None:
     if code < 0:
         name = _signal_name(-code)
         stopped = -code in STOPPING
         return ProgramStopped(f"by {name}", 128 - code) if stopped else ProgramFailed(f"killed by {name}", 128 - code)
     if code == 0:
         return None
-    if received or code - 128 in STOPPING:
+    if asked_to_stop or code - 128 in STOPPING:
         return ProgramStopped(f"exit code {code} after a signal", code)
     return ProgramFailed(f"exit code {code}", code)
 

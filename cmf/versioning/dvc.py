@@ -24,6 +24,7 @@ from cmf.versioning.ignoring import Ignoring
 from cmf.versioning.pointers import SUFFIX, Pointed, changed_pointer, pointer, stands_for
 from cmf.versioning.ports import CodeVersioning, Versioned
 
+_MAX_NAME_BYTES = 255
 _KEPT_IGNORES = b"*\n!*/\n!*.dvc\n!.gitignore\n"
 _OWN_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore"})
 
@@ -75,6 +76,9 @@ class DvcDataVersioning:
             _warn(f"{path}: there is no .dvc file for a name with a line break, which no .gitignore can hold")
             return None
         file = path.with_name(path.name + SUFFIX)
+        if len(os.fsencode(file.name)) > _MAX_NAME_BYTES:
+            _warn(f"{path}: there is no .dvc file for so long a name, to which no file system could add '{SUFFIX}'")
+            return None
         if (text := _read(file)) is not None and not stands_for(file, text):
             _warn(f"{file}: stands for something else than its name says, and is left as it is")
             return None

@@ -284,6 +284,23 @@ def test_a_name_with_a_line_break_is_recorded_without_a_dvc_file_and_told(tree: 
     assert open_repository(tree.folder).cache.has(artifact.key[4:]) and not list(tree.folder.glob("new*.dvc"))
 
 
+def test_a_name_as_long_as_can_be_is_recorded_without_a_dvc_file_and_told(tree: WorkTree) -> None:
+    for length in (251, 255):
+        (tree.folder / ("n" * length)).write_text(str(length))
+    with cmf.run("digits", "train") as run:
+        run.output("n" * 251)
+        with pytest.warns(DataWarning, match="so long a name"):
+            run.output("n" * 255)
+    assert len(list(tree.folder.glob("n*.dvc"))) == 1 and len(cmf.query().show(run.key).uses) == 2
+
+
+def test_what_is_no_path_is_refused(tree: WorkTree) -> None:
+    with cmf.run("digits", "train") as run:
+        for path in (b"train.py", 5, None):
+            with pytest.raises(InvalidValue, match="is no path"):
+                run.input(path)  # type: ignore[arg-type]
+
+
 def test_what_is_gits_or_cmfs_own_is_no_data(tree: WorkTree) -> None:
     with cmf.run("digits", "train") as run:
         for path in (".git", ".cmf", ".git/config"):
