@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from cmf.core.errors import FileProblem, ObjectProblem
+from cmf.core.identity import md5_of
 from cmf.scratch import Scratch
 from cmf.versioning.content import Digests, Version, read_file, share_blocks, version_of
+from cmf.versioning.states import TICK_NS
 
 LAYOUT = Path("files", "md5")
 _OBJECT_MODE = 0o444
@@ -45,6 +48,17 @@ class Cache:
     def has(self, md5: str) -> bool:
         """Whether the object is here."""
         return os.path.exists(self._place(md5))  # noqa: PTH110 (asked by the ten thousand)
+
+    def stamp(self) -> str | None:
+        """What is another one as soon as an object was taken out or put in; None where that may not show yet."""
+        try:
+            with os.scandir(self._objects) as folders:
+                changed = sorted((folder.name, folder.stat().st_mtime_ns) for folder in folders)
+        except OSError:
+            return None
+        if time.time_ns() - max((at for _, at in changed), default=0) <= TICK_NS:
+            return None
+        return md5_of(repr(changed).encode())
 
     def add_file(self, path: Path, *, sha256: bool) -> tuple[Digests, Version]:
         """Read a file, and keep what was read.

@@ -22,7 +22,7 @@ from cmf.scratch import Scratch
 from cmf.versioning.git_objects import EXECUTABLE, FILE, Entry, Objects
 from cmf.versioning.git_refs import Refs
 from cmf.versioning.git_snapshot import Hashed, differences, is_pointer
-from cmf.versioning.git_status import Status, git, status
+from cmf.versioning.git_status import Change, Status, git, status
 from cmf.versioning.none import NoBranch, NoCodeVersioning
 from cmf.versioning.ports import Branch, CodeVersion, CodeVersioning
 from cmf.versioning.states import TICK_NS
@@ -71,7 +71,7 @@ class _Look(NamedTuple):
     started_ns: int
     heads: tuple[str, str]
     text: bytes
-    states: tuple[tuple[int, ...] | None, ...]
+    states: Mapping[bytes, tuple[int, ...] | None]
     status: Status
     version: CodeVersion
     due_at: float
@@ -179,7 +179,8 @@ class GitVersioning:
         """Whether the tree may be another than when it was looked at."""
         if not self._is_large(look) or time.monotonic() >= look.due_at or self._heads() != look.heads:
             return True
-        if look.states != self._states(look.status):
+        code = [change for change in look.status.changes if not is_pointer(change.path)]
+        if any(look.states.get(change.path) != self._state_of(change) for change in code):
             return True
         return any(state is None or state[1] >= look.started_ns - TICK_NS for state in map(_state, self._loaded()))
 
@@ -195,14 +196,14 @@ class GitVersioning:
             if isinstance(file, str) and file.startswith(within) and "site-packages" not in file:
                 yield os.fsencode(file)
 
-    def _states(self, found: Status) -> tuple[tuple[int, ...] | None, ...]:
-        return tuple(_state(os.path.join(os.fsencode(self._folder), change.path)) for change in found.changes)
+    def _state_of(self, change: Change) -> tuple[int, ...] | None:
+        return _state(os.path.join(os.fsencode(self._folder), change.path))
 
     def _look_again(self, before: _Look | None) -> _Look:
         started, started_ns = time.monotonic(), time.time_ns()
         heads = self._heads()
         found, text = status(self._folder)
-        states = self._states(found)
+        states = {change.path: self._state_of(change) for change in found.changes}
         if before and (text, states) == (before.text, before.states):
             version = before.version
         else:

@@ -37,11 +37,15 @@ class FileState(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class FolderState(msgspec.Struct, frozen=True, array_like=True):
-    """The files of a folder by their path in it, and the digests of it all."""
+    """The files of a folder by their path in it, and the digests of it all.
+
+    `cache` is the stamp of the cache in which all their objects were.
+    """
 
     files: dict[str, FileState]
     md5: str
     sha256: str | None
+    cache: str | None = None
 
 
 def settled(version: Version, read_at_ns: int) -> bool:
