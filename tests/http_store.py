@@ -10,9 +10,12 @@ from typing import Self
 
 
 class HttpStore:
-    """Runs until the `with` ends. `asked` are the methods and paths of all requests; `pause` slows an answer down."""
+    """Runs until the `with` ends. `asked` are the methods and paths of all requests; `pause` slows an answer down.
 
-    def __init__(self, folder: Path, pause: float = 0) -> None:
+    With `secret` it wants that as a password.
+    """
+
+    def __init__(self, folder: Path, pause: float = 0, secret: str | None = None) -> None:
         self.asked: list[tuple[str, str]] = []
         store = self
 
@@ -24,6 +27,8 @@ class HttpStore:
                 self._answer(body=True)
 
             def do_POST(self) -> None:
+                if not self._is_allowed():
+                    return
                 store.asked.append((self.command, self.path))
                 file = folder / self.path.lstrip("/")
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +47,16 @@ class HttpStore:
                 self.rfile.readline()
                 return body
 
+            def _is_allowed(self) -> bool:
+                if secret is None or secret in self.headers.get("Authorization", ""):
+                    return True
+                self.send_error(401)
+                self.close_connection = True
+                return False
+
             def _answer(self, *, body: bool) -> None:
+                if not self._is_allowed():
+                    return
                 store.asked.append((self.command, self.path))
                 file = folder / self.path.lstrip("/")
                 self.send_response(200 if file.is_file() else 404)

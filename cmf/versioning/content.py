@@ -18,6 +18,7 @@ from cmf.core.errors import FileProblem
 SMALL_BYTES = 1 << 20
 """From this size on a file is read and hashed by two threads."""
 
+NO_CONTENT = "is neither a file nor a folder (a pipe, socket or device has no content to record)"
 _FICLONE = 0x40049409
 _BUFFER_BYTES = 1 << 20
 _BUFFERS = 6
@@ -63,9 +64,7 @@ def read_file(path: Path, *, sha256: bool, copy: int | None = None) -> tuple[Dig
     with _opened(path) as file:
         before = os.fstat(file)
         if not stat.S_ISREG(before.st_mode):
-            raise FileProblem(
-                path, "is neither a file nor a folder (a pipe, socket or device has no content to record)"
-            )
+            raise FileProblem(path, NO_CONTENT)
         sink = _Sink(copy)
         read = _read_small if before.st_size < SMALL_BYTES else _read_large
         try:

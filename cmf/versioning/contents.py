@@ -14,7 +14,7 @@ from msgspec import structs
 from cmf.core.errors import FileProblem
 from cmf.core.identity import file_key, folder_sha256, manifest, md5_of
 from cmf.versioning.cache import Cache
-from cmf.versioning.content import Version, read_file, state_of, version_of
+from cmf.versioning.content import NO_CONTENT, Version, read_file, state_of, version_of
 from cmf.versioning.folders import Listed, data_in
 from cmf.versioning.ignoring import Ignoring, patterns_of
 from cmf.versioning.states import TICK_NS, FileState, FolderState, States, settled
@@ -77,6 +77,8 @@ class Contents:
         """
         whole = os.path.abspath(path)  # noqa: PTH100 (resolve() would follow links that users name)
         state = state_of(path)
+        if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
+            raise FileProblem(path, NO_CONTENT)
         if stat.S_ISDIR(state.st_mode):
             return self._folder(Path(whole)).content
         known = self._states.file(whole) if self._states else None

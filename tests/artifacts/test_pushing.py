@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,20 @@ def test_files_that_steer_git_or_dvc_are_put_in_place_only_when_named(site: Path
     assert not (site / ".gitattributes").exists()
     run("cmf", "artifacts", "pull", ".gitattributes", at=site)
     assert (site / ".gitattributes").read_text() == "*.py text"
+
+
+def test_a_remote_that_wants_credentials_is_named_and_nothing_is_taken_for_sent(
+    site: Path, clone: Callable[[str], Path], run: Run, tmp_path: Path
+) -> None:
+    with HttpStore(tmp_path / "share", secret="Basic") as store:
+        run("cmf", "init", "--artifacts", store.url, at=site)
+        other = clone("other")
+        run("cmf", "init", "--artifacts", store.url, at=other)
+        told = run("cmf", "artifacts", "push", at=site, ok=False)
+        assert store.url in told.stderr and "401" in told.stderr
+        told = run("cmf", "artifacts", "pull", "model.pkl", at=other, ok=False)
+        assert "401" in told.stderr and not (other / "model.pkl").exists()
+        name = "storage-2"
+        for option, value in (("auth", "basic"), ("user", "a"), ("password", "b")):
+            run("dvc", "remote", "modify", "--local", name, option, value, at=site)
+        assert "5 objects" in run("cmf", "artifacts", "push", at=site).stdout

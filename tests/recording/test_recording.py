@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -83,10 +84,14 @@ def test_a_failing_body_ends_the_execution_as_failed_and_the_error_goes_on(clone
     ]
 
 
-@pytest.mark.parametrize("what", ["missing", "fifo", "device", "unreadable folder", "loop", "broken link"])
+@pytest.mark.parametrize("what", ["missing", "fifo", "socket", "device", "unreadable folder", "loop", "broken link"])
 def test_what_cannot_be_read_is_an_error_that_names_it_and_leaves_no_trace(clone: Path, what: str) -> None:
     path = clone / "thing"
     match what:
+        case "socket":
+            made = socket.socket(socket.AF_UNIX)
+            made.bind(os.fspath(path))
+            made.close()
         case "fifo":
             os.mkfifo(path)
         case "device":
