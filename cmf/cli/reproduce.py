@@ -46,8 +46,7 @@ def reproduce(
 ) -> None:
     """Prepare a recorded execution to be run again, from its code, inputs and command, in a new folder; or run it.
 
-    An artifact stands for the execution that wrote it. It exits with 1 if an input is missing, and with --run with 3 if
-    an output differs.
+    An artifact stands for the execution that wrote it. With --run it exits with 3 if an output differs.
     """
     from cmf.questions import Query, StoreSource
     from cmf.repository import Repository
@@ -62,8 +61,6 @@ def reproduce(
         told = _list(graph.recipes(asked), quiet=as_json)
     if as_json:
         say_json(told if chain else told[0])
-    if not all(step.get("complete", True) for step in told):
-        raise typer.Exit(1)
     if any(verdict["judgement"] in ("differs", "missing") for step in told for verdict in step.get("outputs", ())):
         raise typer.Exit(DIFFERS)
 
@@ -89,7 +86,7 @@ def _reproduce(
     if not run:
         if not quiet:
             _say_command(prepared, variables)
-        return {**told, "complete": not prepared.missing}
+        return told
     _check_runnable(prepared)
     if not quiet:
         _say_command(prepared, variables)
