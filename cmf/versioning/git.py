@@ -104,7 +104,8 @@ class GitVersioning:
     def tracks(self, path: Path) -> bool:
         """See the port."""
         with self._alone():
-            look, relative = self._look or self._look_again(None), self._relative(path)
+            look = self._look = self._look or self._look_again(None)
+            relative = self._relative(path)
             if relative is None:
                 return False
             added = any(c.is_added and (c.path + b"/").startswith(relative + b"/") for c in look.status.changes)
