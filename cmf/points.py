@@ -35,13 +35,21 @@ _INF: Final = float("inf")
 _forks = 0
 """How often this process was forked."""
 
+_generation = 0
+"""How many forks lie between this process and the one that began; asking for a process's id costs more."""
+
 
 def _count_fork() -> None:
     global _forks
     _forks += 1
 
 
-os.register_at_fork(after_in_parent=_count_fork)
+def _count_generation() -> None:
+    global _generation
+    _generation += 1
+
+
+os.register_at_fork(after_in_parent=_count_fork, after_in_child=_count_generation)
 
 
 class _Gathered:
@@ -85,7 +93,7 @@ class PointBuffer:
             InvalidValue: the value is no number, or the step no whole one.
             CmfError: points before it could not be written in the background; it is taken in all the same.
         """
-        if self._process != os.getpid():
+        if self._born != _generation:
             self._leave_parent()
         # The two hot paths without a call: a float that is finite, and a step that is a small whole number.
         number = value if type(value) is float and -_INF < value < _INF else _number(value, series)
@@ -123,7 +131,7 @@ class PointBuffer:
         return points
 
     def _begin(self, first_chunk: int) -> None:
-        self._process = os.getpid()
+        self._born = _generation
         self._forks = _forks
         self._lock = threading.Lock()
         self._writing = threading.RLock()
@@ -133,7 +141,7 @@ class PointBuffer:
 
     def _leave_parent(self) -> None:
         """In a forked child: the points gathered so far are the parent's, and so are the numbers of its chunks."""
-        if self._process != os.getpid():
+        if self._born != _generation:
             self._begin(first_chunk=_some_block())
 
     def _untold(self) -> list[PutPoints]:

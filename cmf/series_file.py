@@ -229,7 +229,7 @@ class _Group:
         self.names: dict[str, int] = {}
         self.series: list[int] = []
         self.steps: list[int | None] = []
-        self.times: list[int] = []
+        self.times: list[float] = []
         self.values: list[float] = []
         self.inexact = 0
 
@@ -238,19 +238,21 @@ class _Group:
         steps, times, values = zip(*rows, strict=True)
         self.series += [self.names.setdefault(series, len(self.names))] * len(rows)
         self.steps += steps
-        self.times += [round(at * 1_000_000) for at in times]
-        self.values += [value if type(value) is float else self._float(value) for value in values]
+        self.times += times
+        self.values += values if set(map(type, values)) == {float} else map(self._float, values)
 
     def batch(self) -> pyarrow.RecordBatch:
         """The rows as pyarrow takes them."""
         import pyarrow
+        from pyarrow import compute
 
         schema = _schema()
+        micros = compute.round(compute.multiply(pyarrow.array(self.times, pyarrow.float64()), 1e6))
         names = pyarrow.array(list(self.names), pyarrow.string())
         columns = [
             pyarrow.DictionaryArray.from_arrays(pyarrow.array(self.series, pyarrow.int32()), names),
             pyarrow.array(self.steps, schema.field("step").type),
-            pyarrow.array(self.times, pyarrow.int64()).cast(schema.field("time").type),
+            micros.cast(pyarrow.int64()).cast(schema.field("time").type),
             pyarrow.array(self.values, pyarrow.float64()),
         ]
         return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
