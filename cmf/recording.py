@@ -18,7 +18,8 @@ from cmf.core.values import MAX_NAME
 from cmf.places import root_of
 from cmf.recorder import Recorder, Start, start_run
 from cmf.relations import Named, key_of, put_relation
-from cmf.repository import JournalWarning, Repository
+from cmf.repository import Repository
+from cmf.segments import JournalWarning
 from cmf.tracking import nesting
 
 if TYPE_CHECKING:

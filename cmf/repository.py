@@ -13,25 +13,17 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from cmf import __version__, journal, pulled, settings
+from cmf import __version__, journal, settings
 from cmf.clock import HybridClock
-from cmf.core import chunks
 from cmf.core.delta import fold
 from cmf.core.delta import operations as operations_of
 from cmf.core.errors import (
-    BadRecord,
-    ChainBroken,
-    CorruptRecord,
-    InvalidValue,
     JournalUnwritable,
     NotARepository,
     StoreIncompatible,
@@ -40,11 +32,13 @@ from cmf.core.errors import (
 from cmf.core.identity import kind_of
 from cmf.core.news import Stated, news
 from cmf.core.operations import Operation
-from cmf.core.records import MAX_LINE_BYTES, ORIGIN_PATTERN, Stamp, parse_header
+from cmf.core.records import Stamp
 from cmf.core.store import Head, Store, Transaction
 from cmf.journal import Appended, SegmentWriter
 from cmf.places import FOLDER, KEPT, clone_of
 from cmf.scratch import Scratch
+from cmf.segments import PULLED, JournalWarning, Progress, Segment, segments_of, show, take
+from cmf.site import site_of
 from cmf.stores.sqlite import SqliteStore
 from cmf.versioning.cache import Cache, CacheSettings
 from cmf.versioning.contents import Contents
@@ -55,31 +49,6 @@ from cmf.versioning.git import git_versioning
 from cmf.versioning.none import NoCodeVersioning, NoDataVersioning
 from cmf.versioning.ports import CodeVersioning, DataVersioning
 from cmf.versioning.states import States
-
-PULLED = pulled.SITE
-"""The site under which pulled segments stand in the view."""
-
-CHUNK_RECORDS = 5_000
-"""How many records go into one transaction, and into one request of a push."""
-
-Progress = Callable[[int], None]
-"""Told how many bytes of journal were dealt with since the last time."""
-
-
-class JournalWarning(UserWarning):
-    """A torn last line was cut off: a process was killed, or the machine lost power, within a call."""
-
-
-class Segment(NamedTuple):
-    """One file of the journal, and the site under which it stands in the view."""
-
-    site: str
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The segment's name."""
-        return self.path.name.removesuffix(journal.SUFFIX)
 
 
 class Mark(NamedTuple):
@@ -99,7 +68,7 @@ class Repository:
     def __init__(self, root: Path, *, catch_up: bool = True) -> None:
         self.root = root
         self.folder = root / FOLDER
-        self.site = _site(self.folder)
+        self.site = site_of(self.folder)
         self.settings = settings.load(self.folder / "config.toml")
         self._opened_by = self._written_by = os.getpid()
         self._is_view_foreign = False
@@ -212,12 +181,12 @@ class Repository:
     @property
     def segments(self) -> list[Segment]:
         """What was recorded here."""
-        return [Segment(self.site, path) for path in journal.segments(self.folder / "journal")]
+        return segments_of(self.folder / "journal", self.site)
 
     @property
     def pulled_segments(self) -> list[Segment]:
         """What was pulled."""
-        return [Segment(PULLED, path) for path in journal.segments(self.folder / "journal" / PULLED)]
+        return segments_of(self.folder / "journal" / PULLED, PULLED)
 
     def record(self, operations: Sequence[Operation]) -> None:
         """Append operations to the journal, wait for the disk, then show them in the view.
@@ -285,28 +254,7 @@ class Repository:
         Raises:
             CorruptRecord: a line is damaged; all but the rest of its segment is in the store.
         """
-        heads = {site: store.heads(site) for site in (self.site, PULLED)}
-        damage: CorruptRecord | None = None
-        for segment in (*self.segments, *self.pulled_segments):
-            head = heads[segment.site].get(segment.name, journal.START)
-            try:
-                if _has_more(segment, head):
-                    _take(store, segment, head, progress)
-            except CorruptRecord as exc:
-                damage = damage or exc
-        if damage:
-            raise damage
-
-    def check(self, progress: Progress | None = None) -> Iterator[CorruptRecord]:
-        """Read every line of the journal; → the damage that was found, a segment at a time."""
-        for segment in (*self.segments, *self.pulled_segments):
-            try:
-                for lines, head in _batches(segment.path, journal.START):
-                    _parse(segment, lines, head)
-                    if progress:
-                        progress(sum(len(line) + 1 for line in lines))
-            except CorruptRecord as exc:
-                yield exc
+        show(store, [*self.segments, *self.pulled_segments], progress)
 
     def close(self) -> None:
         """Finish the segment and let go of the view."""
@@ -348,7 +296,7 @@ class Repository:
             behind = self.view.write(work)
             if behind is not None and behind.sequence < appended.after.sequence:
                 # An earlier call was not shown, or another process has shown some of them in between.
-                _take(self.view, segment, behind, None)
+                take(self.view, segment, behind)
         except (StoreUnavailable, StoreIncompatible) as exc:
             # The journal has it, which is what counts; the next call or the next open catches up.
             self._is_view_foreign = isinstance(exc, StoreIncompatible)
@@ -358,100 +306,3 @@ class Repository:
 def _remove_database(file: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         Path(f"{file}{suffix}").unlink(missing_ok=True)
-
-
-def _has_more(segment: Segment, head: Head) -> bool:
-    try:
-        size = segment.path.stat().st_size
-        cut = 0 if size == head.offset and size else journal.cut_torn_tail(segment.path)
-    except FileNotFoundError:  # another process has just removed an empty one
-        return False
-    if cut:
-        warnings.warn(
-            f"{segment.path}: cut off {cut} bytes of a last line that was never finished "
-            f"(a process was killed within a call); nothing else was lost",
-            JournalWarning,
-            stacklevel=5,
-        )
-    return segment.path.exists() and segment.path.stat().st_size != head.offset
-
-
-def _take(store: Store, segment: Segment, head: Head, progress: Progress | None) -> None:
-    for lines, first in _batches(segment.path, head):
-        chunk = _parse(segment, lines, first)
-        store.write(lambda transaction, chunk=chunk: chunks.merge(transaction, chunk))  # type: ignore[misc]
-        if progress:
-            progress(sum(len(line) + 1 for line in lines))
-
-
-def _batches(path: Path, head: Head) -> Iterator[tuple[list[bytes], Head]]:
-    """The lines behind a head in batches, each with the head before it.
-
-    Raises:
-        CorruptRecord: a damaged line, after the batch of all before it.
-    """
-    lines = journal.read(path, head)
-    while True:
-        first, damage = head, None
-        batch: list[bytes] = []
-        try:
-            for line, after in islice(lines, CHUNK_RECORDS):
-                batch.append(line)
-                head = after
-        except CorruptRecord as exc:
-            damage = exc
-        if batch:
-            yield batch, first
-        if damage:
-            raise damage
-        if not batch:
-            return
-
-
-def _parse(segment: Segment, lines: list[bytes], head: Head) -> chunks.Chunk:
-    try:
-        return chunks.parse(segment.site, segment.name, lines)
-    except BadRecord as exc:
-        raise CorruptRecord(segment.path, head.sequence + 1 + exc.line, exc.problem) from exc
-    except ChainBroken as exc:
-        raise CorruptRecord(segment.path, exc.sequence + 1, exc.problem) from exc
-
-
-def _site(folder: Path) -> str:
-    """The clone's id, made at the first use; two processes that make it at once agree.
-
-    If the file is lost, the id is taken from what was recorded under it.
-    """
-    file = folder / "site"
-    try:
-        known = file.read_text(encoding="utf-8").strip() if file.exists() else ""
-        if not known:
-            draft = folder / f"site.{journal.ulid()}"
-            draft.write_text((_recorded_site(folder) or journal.ulid()) + "\n", encoding="utf-8")
-            _put_in_place(draft, file)
-            known = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise JournalUnwritable(file, getattr(exc, "strerror", None) or str(exc)) from exc
-    if not re.fullmatch(ORIGIN_PATTERN, known):
-        raise JournalUnwritable(file, f"{known[:60]!r} is no id of a clone; delete the file, and the id is found again")
-    return known
-
-
-def _put_in_place(draft: Path, file: Path) -> None:
-    """Give a file its name, unless another process was first; an empty one counts as none."""
-    try:
-        if file.exists() and file.stat().st_size == 0:
-            draft.replace(file)
-        else:
-            file.hardlink_to(draft)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _recorded_site(folder: Path) -> str | None:
-    for path in journal.segments(folder / "journal"):
-        with suppress(InvalidValue), path.open("rb") as lines:
-            return parse_header(lines.readline(MAX_LINE_BYTES).rstrip(b"\n")).site
-    return None

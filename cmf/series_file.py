@@ -26,7 +26,8 @@ from cmf.core.model import Number, Point
 from cmf.core.records import Record, make_stamp
 from cmf.core.store import Head
 from cmf.core.values import as_float, to_json
-from cmf.repository import JournalWarning, Mark, Repository
+from cmf.repository import Mark, Repository
+from cmf.segments import JournalWarning
 
 if TYPE_CHECKING:
     import sqlite3

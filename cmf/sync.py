@@ -16,7 +16,8 @@ from cmf.core.store import Head
 from cmf.core.wire import PullQuestion
 from cmf.pulled import Pulled, write_pulled
 from cmf.remote import JournalHead, Remote, pack
-from cmf.repository import CHUNK_RECORDS, PULLED, Repository, Segment
+from cmf.repository import Repository
+from cmf.segments import CHUNK_RECORDS, PULLED, Segment
 
 CHUNK_BYTES = 1 << 20
 """The greatest size of a chunk before compression, give or take a line."""

@@ -17,7 +17,8 @@ from cmf.core.errors import CmfError
 
 if TYPE_CHECKING:
     from cmf.core.store import Head, Store
-    from cmf.repository import Repository, Segment
+    from cmf.repository import Repository
+    from cmf.segments import Segment
 
 EXAMPLE = "Example: cmf fsck || cmf rebuild"
 BATCH = 500
@@ -47,7 +48,7 @@ def fsck(as_json: JsonOption = False) -> None:
     segments = [*repository.segments, *repository.pulled_segments]
     size = sum(segment.path.stat().st_size for segment in segments)
     # A view is held against a sound journal only: what a damaged one ought to show, nobody knows.
-    damage = _damage_of_journal(repository, size) or _damage_of_view(repository, size)
+    damage = _damage_of_journal(segments, size) or _damage_of_view(repository, size)
     if as_json:
         say_json({"segments": len(segments), "bytes": size, "damage": [found._asdict() for found in damage]})
     else:
@@ -66,9 +67,11 @@ def _say(damage: list[Damage], segments: list[Segment], size_bytes: int) -> None
         say(f"sound: {counted(len(segments), 'segment')}, {size(size_bytes)}; the view shows what they say")
 
 
-def _damage_of_journal(repository: Repository, size: int) -> list[Damage]:
+def _damage_of_journal(segments: list[Segment], size: int) -> list[Damage]:
+    from cmf.segments import check
+
     with progress("journal", size) as advance:
-        return [Damage(str(bad.path), bad.line, bad.problem, _MEND_JOURNAL) for bad in repository.check(advance)]
+        return [Damage(str(bad.path), bad.line, bad.problem, _MEND_JOURNAL) for bad in check(segments, advance)]
 
 
 def _damage_of_view(repository: Repository, size: int) -> list[Damage]:
@@ -123,7 +126,7 @@ def _alike(repository: Repository, fresh: Store, keys: list[str]) -> bool:
 
 
 def _heads(repository: Repository, store: Store) -> dict[tuple[str, str], Head]:
-    from cmf.repository import PULLED
+    from cmf.segments import PULLED
 
     return {(site, name): head for site in (repository.site, PULLED) for name, head in store.heads(site).items()}
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cmf.core.model import Stats
-    from cmf.repository import Repository, Segment
+    from cmf.repository import Repository
+    from cmf.segments import Segment
 
 EXAMPLE = "Example: cmf status --json"
 PATIENCE_SECONDS = 10.0

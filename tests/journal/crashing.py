@@ -21,7 +21,8 @@ from typing import NoReturn
 import cmf
 from cmf.core.store import Filters
 from cmf.recording import close_repositories
-from cmf.repository import JournalWarning, Repository
+from cmf.repository import Repository
+from cmf.segments import JournalWarning
 
 
 def main(folder: Path, kills: int, seed: int) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from cmf.core.series import SeriesQuestion, points_of
-from cmf.repository import JournalWarning, Repository
+from cmf.repository import Repository
+from cmf.segments import JournalWarning
 
 
 def crash(folder: Path, kills: int) -> dict[str, int]:

@@ -14,7 +14,8 @@ import cmf
 from cmf import journal
 from cmf.core.errors import CmfError, CorruptRecord, JournalUnwritable
 from cmf.core.operations import PutArtifact, SetProperty
-from cmf.repository import JournalWarning, Repository
+from cmf.repository import Repository
+from cmf.segments import JournalWarning, check
 
 KEY = "md5:" + "0" * 32
 
@@ -132,7 +133,7 @@ def test_damage_in_one_segment_hides_no_other_and_stops_no_recording(tmp_path: P
     cmf_run_closed(tmp_path)
     repo = Repository.find(tmp_path, catch_up=False)
     assert repo.view.nodes([KEY])[0].properties == {"n1": 1, "n3": 3}
-    (found,) = repo.check()
+    (found,) = check(repo.segments)
     assert (found.path, found.line) == (damaged, 3)
 
 
@@ -148,7 +149,7 @@ def test_the_line_that_was_changed_is_named_though_it_is_behind_what_the_view_ha
         Repository.find(tmp_path)
     assert caught.value.line == 5
     path.write_bytes(b"".join([lines[0].replace(b'"cmf":1', b'"cmf":9'), *lines[1:]]))
-    (found,) = Repository.find(tmp_path, catch_up=False).check()
+    (found,) = check(Repository.find(tmp_path, catch_up=False).segments)
     assert found.line == 1 and "journal format 9" in str(found)
 
 
@@ -174,7 +175,7 @@ def test_a_segment_deleted_while_it_is_written_is_an_error_and_the_next_call_beg
         say(repo, 2)
     say(repo, 3)
     repo.close()
-    assert not list(Repository.find(tmp_path).check())
+    assert not list(check(Repository.find(tmp_path).segments))
 
 
 @pytest.mark.parametrize("loss", ["gone", "empty"])
@@ -188,7 +189,7 @@ def test_a_clone_that_lost_its_id_takes_it_from_what_it_recorded(tmp_path: Path,
         file.touch()
     again = Repository.find(tmp_path)
     assert again.site == repo.site
-    assert not list(again.check())
+    assert not list(check(again.segments))
     assert sorted(path.name for path in (tmp_path / ".cmf").iterdir() if "site" in path.name) == ["site"]
 
 
@@ -217,7 +218,7 @@ def test_processes_that_record_at_once_in_one_clone_lose_nothing(tmp_path: Path)
         assert process.exitcode == 0
     repo = Repository.find(tmp_path)
     assert repo.view.nodes([KEY])[0].properties == {f"n{number}": number for number in range(400)}
-    assert not list(repo.check())
+    assert not list(check(repo.segments))
     assert len(repo.segments) == 8
 
 
@@ -245,7 +246,7 @@ def test_a_forked_child_records_in_a_segment_of_its_own(tmp_path: Path) -> None:
     cmf_run_closed(tmp_path)
     repo = Repository.find(tmp_path)
     assert len(repo.segments) == 2
-    assert not list(repo.check())
+    assert not list(check(repo.segments))
     from cmf.core.store import Filters
 
     listed = repo.view.list_nodes("execution", Filters(), 10, None).items

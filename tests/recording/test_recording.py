@@ -470,7 +470,7 @@ def test_recording_does_not_depend_on_the_view(clone: Path, state: str) -> None:
     import sqlite3
 
     from cmf.recording import close_repositories
-    from cmf.repository import JournalWarning
+    from cmf.segments import JournalWarning
 
     with cmf.run("digits", "first"):
         pass
