@@ -7,8 +7,6 @@ the journal, which names them all: whatever is named is there, wherever a crash 
 from __future__ import annotations
 
 import os
-import sys
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,14 +29,13 @@ from cmf.core.operations import (
     PutUse,
     RecordIdentity,
     RunIdentity,
-    SetProperty,
     put_execution,
     put_record,
 )
-from cmf.core.recipe import WORKING_FOLDER
-from cmf.core.values import Json, base_name, check_name, to_json
-from cmf.places import KEPT as KEPT
+from cmf.core.values import Json, base_name, check_name, check_path
+from cmf.places import KEPT
 from cmf.points import PointBuffer
+from cmf.properties import Properties, checked, set_properties, statements
 from cmf.relations import put_relation
 from cmf.repository import Repository
 from cmf.series_file import SeriesWarning, series_file
@@ -46,12 +43,10 @@ from cmf.tracking import nesting
 from cmf.versioning import environment
 from cmf.versioning.contents import UNKNOWN_SIZE, Content
 from cmf.versioning.environment import KeptEnvironment
-from cmf.versioning.git import project_name
 from cmf.versioning.git_refs import branch_name
 from cmf.versioning.none import NoBranch
 from cmf.versioning.ports import Branch, Versioned
 
-Properties = Mapping[str, object]
 Relations = Sequence[tuple[ArtifactRelation, str]]
 """Relations of an artifact to others, by their keys."""
 
@@ -113,7 +108,7 @@ class Recorder:
             raise InvalidValue(f"{path!r} is no path; give it as text or as a Path")
         shown = self._relative(Path(path))
         told = _Told(
-            _types(types), _values(properties, "property"), _values(use_properties, "property"), relations=relations
+            _types(types), checked(properties, "property"), checked(use_properties, "property"), relations=relations
         )
         return self._put(direction, shown, self._repository.data.add(Path(path)), told)
 
@@ -143,7 +138,7 @@ class Recorder:
                 stacklevel=4,
             )
         content = Content(identity.check_artifact_key(version), UNKNOWN_SIZE)
-        told = _Told(_types(types), _values(properties, "property"), _values(use_properties, "property"), url=shown)
+        told = _Told(_types(types), checked(properties, "property"), checked(use_properties, "property"), url=shown)
         return self._put(direction, shown, Versioned(content, {}), told)
 
     def keep(
@@ -162,7 +157,7 @@ class Recorder:
         """
         self._check_open()
         shown = check_path(f"{KEPT}/{name}")
-        told = _Told(_types(types), _values(properties, "property"), {}, relations=relations)
+        told = _Told(_types(types), checked(properties, "property"), {}, relations=relations)
         return self._put(direction, shown, self._repository.data.keep(source, self._repository.root / shown), told)
 
     def keep_bytes(
@@ -196,7 +191,7 @@ class Recorder:
             kind=check_name(kind, "the type"),
             execution=self.key,
             name=check_name(name, "the name of the metrics"),
-            values=_values(values, "metric"),
+            values=checked(values, "metric"),
         )
         put = put_record(record)
         self.write([put, PutUse(execution=self.key, artifact=put.key, direction="output", path=name)])
@@ -309,8 +304,9 @@ class Recorder:
             commit=None if told.url else self._commit(versioned.files, message),
             url=told.url,
         )
-        of_use = _set(use_key(self.key, put.key, direction, shown), told.use_properties) if told.use_properties else []
-        self.write([put, use, *_set(put.key, told.properties), *of_use, *related])
+        of_artifact = statements(put.key, told.properties)
+        of_use = statements(use_key(self.key, put.key, direction, shown), told.use_properties)
+        self.write([put, use, *of_artifact, *of_use, *related])
         return Artifact(
             key=put.key,
             name=put.name,
@@ -339,7 +335,7 @@ class Recorder:
         )
         path = f"{KEPT}/{environment.NAME}"
         known = self._known(put.key)
-        told = [] if known and known.properties else _set(put.key, around.properties)
+        told = [] if known and known.properties else statements(put.key, around.properties)
         return [put, *told, PutUse(execution=self.key, artifact=put.key, direction="input", path=path)]
 
     def _known_types(self, key: str) -> tuple[str, ...]:
@@ -375,114 +371,6 @@ class _Told(NamedTuple):
     relations: Relations = ()
 
 
-class Start(NamedTuple):
-    """What a new run is told of itself. `command` is what runs, None for this program."""
-
-    pipeline: str
-    stage: str
-    type: str
-    parameters: dict[str, Json]
-    command: tuple[str, ...] | None
-
-    @classmethod
-    def of(
-        cls,
-        pipeline: str,
-        stage: str,
-        parameters: Properties | None = None,
-        type: str | None = None,  # noqa: A002 (the graph's word)
-        command: Sequence[str] | None = None,
-    ) -> Start:
-        """Checked values; without a `type` the run is of its stage's name.
-
-        Raises:
-            InvalidValue: a name or parameter that cannot be recorded.
-        """
-        return cls(
-            check_name(pipeline, "the pipeline's name"),
-            check_name(stage, "the stage's name"),
-            check_name(type or stage, "the type"),
-            _values(parameters, "parameter"),
-            None if command is None else tuple(command),
-        )
-
-
-def start_run(repository: Repository, start: Start) -> Recorder:
-    """A new execution, begun now."""
-    code, branch, remote = repository.code.now()
-    of = RunIdentity(
-        pipeline=start.pipeline,
-        stage=start.stage,
-        type=start.type,
-        uuid=uuid.uuid4().hex,
-        started_at=now(),
-        project=repository.settings.project or project_name(remote, repository.root),
-        namespace=repository.settings.namespace,
-        branch=branch,
-        command=tuple(map(_printable, sys.orig_argv if start.command is None else start.command)),
-        code=code,
-        parameters=start.parameters,
-    )
-    recorder = Recorder(repository, of, code)
-    if folder := _working_folder(repository.root):
-        recorder.set({WORKING_FOLDER: folder})
-    return recorder
-
-
-def resume_run(repository: Repository, pipeline: str, stage: str, name: str) -> Recorder:
-    """The execution of a stage that goes by a name, begun or gone on with."""
-    of = NamedIdentity(
-        pipeline=check_name(pipeline, "the pipeline's name"),
-        stage=check_name(stage, "the stage's name"),
-        name=check_name(name, "the execution's name"),
-        namespace=repository.settings.namespace,
-    )
-    return Recorder(repository, of, repository.code.now().code)
-
-
-def take_up_run(repository: Repository, identity: ExecutionIdentity) -> Recorder:
-    """An execution that was recorded before, here or elsewhere, to say more of it."""
-    code = identity.code if isinstance(identity, RunIdentity) else None
-    return Recorder(repository, identity, code, taken_up=True)
-
-
-def set_properties(key: str, properties: Properties) -> list[SetProperty]:
-    """The statements of properties of a node or use; None deletes one.
-
-    Raises:
-        InvalidValue: a property that cannot be recorded.
-    """
-    return _set(key, _values(properties, "property"))
-
-
-def _working_folder(root: Path) -> str | None:
-    """Where in the clone this program works, if that is not its root: a command is run again there."""
-    try:
-        here = Path.cwd()
-    except OSError:  # it was deleted
-        return None
-    if here == root or not here.is_relative_to(root):
-        return None
-    return os.fsencode(here.relative_to(root)).decode(errors="backslashreplace")
-
-
-def check_path(path: str) -> str:
-    """That a path can be recorded.
-
-    Raises:
-        InvalidValue: it cannot.
-    """
-    try:
-        path.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidValue(f"the path {path!r} is not valid UTF-8, which JSON needs; rename it") from exc
-    if "\0" in path:
-        raise InvalidValue(f"the path {path[:60]!r} has a NUL character")
-    if not 0 < len(path) <= 4096:
-        raise InvalidValue(f"the path {path[:60]!r}… has {len(path)} characters; up to 4096 can be recorded")
-    return path
-
-
 def _branch(repository: Repository, key: str, of: ExecutionIdentity, base: Code | None) -> tuple[Branch, str]:
     """The branch of an execution, and the title of its commits. Another system's runs have no commits of ours."""
     if isinstance(of, ForeignIdentity):
@@ -492,19 +380,3 @@ def _branch(repository: Repository, key: str, of: ExecutionIdentity, base: Code 
 
 def _types(types: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return None if types is None else tuple(check_name(name, "the type") for name in types)
-
-
-def _values(values: Properties | None, what: str) -> dict[str, Json]:
-    if not values:
-        return {}
-    named = {check_name(name, f"the {what}'s name"): to_json(v, f"{what} {name!r}") for name, v in values.items()}
-    to_json(named, f"the {what}s together")
-    return named
-
-
-def _set(key: str, values: Mapping[str, Json]) -> list[SetProperty]:
-    return [SetProperty(key=key, name=name, value=value) for name, value in values.items()]
-
-
-def _printable(part: str) -> str:
-    return os.fsencode(part).decode(errors="backslashreplace")

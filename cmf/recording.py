@@ -16,10 +16,11 @@ from cmf.core.model import Artifact, ArtifactType, UseKind
 from cmf.core.operations import ArtifactRelation
 from cmf.core.values import MAX_NAME
 from cmf.places import root_of
-from cmf.recorder import Recorder, Start, start_run
+from cmf.recorder import Recorder
 from cmf.relations import Named, key_of, put_relation
 from cmf.repository import Repository
 from cmf.segments import JournalWarning
+from cmf.starting import Start, start_run
 from cmf.tracking import nesting
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from cmf.core.errors import FileProblem, UnknownKey
 from cmf.core.identity import kind_of
 from cmf.core.model import Artifact, Edge
 from cmf.core.store import Filters, Store
-from cmf.recorder import KEPT
+from cmf.places import KEPT
 from cmf.versioning.manifests import check_place
 
 _ALL_USES = 1 << 31

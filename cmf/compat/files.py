@@ -11,7 +11,7 @@ from cmf.compat.session import Session
 from cmf.core.errors import FileProblem, InvalidValue, MissingExtra
 from cmf.core.values import check_name
 from cmf.journal import ulid
-from cmf.recorder import KEPT
+from cmf.places import KEPT
 from cmf.repository import Repository
 from cmf.versioning.contents import Contents
 

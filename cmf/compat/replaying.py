@@ -12,7 +12,7 @@ from cmf.core.errors import InvalidValue
 from cmf.core.identity import stage_key
 from cmf.core.model import ArtifactType, UseKind
 from cmf.core.operations import PutRelation
-from cmf.recorder import take_up_run
+from cmf.starting import take_up_run
 
 _OF_MODEL = ("model_framework", "model_type", "model_name")
 

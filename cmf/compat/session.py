@@ -20,9 +20,11 @@ from cmf.core.errors import InvalidValue
 from cmf.core.model import Code, Edge, UseKind
 from cmf.core.operations import ExecutionIdentity, ForeignIdentity, NamedIdentity, PutContext, RunIdentity, put_context
 from cmf.core.values import Json, check_name, to_json
+from cmf.properties import set_properties
 from cmf.questions import Query, StoreSource
-from cmf.recorder import Recorder, Start, resume_run, set_properties, start_run, take_up_run
+from cmf.recorder import Recorder
 from cmf.recording import ending, open_repository
+from cmf.starting import Start, resume_run, start_run, take_up_run
 
 Properties = Mapping[str, object]
 Status = Literal["complete", "failed", "aborted"]

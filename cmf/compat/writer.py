@@ -17,7 +17,8 @@ from cmf.core.addresses import is_address, without_secrets
 from cmf.core.errors import InvalidValue, UnknownKey
 from cmf.core.model import ArtifactType
 from cmf.core.operations import PutRelation
-from cmf.recorder import KEPT, set_properties
+from cmf.places import KEPT
+from cmf.properties import set_properties
 from cmf.recording import ending
 
 LABELS, LABELS_URI = "labels", "labels_uri"

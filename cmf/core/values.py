@@ -135,6 +135,23 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def check_path(path: str) -> str:
+    """That a path can be recorded.
+
+    Raises:
+        InvalidValue: it cannot.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidValue(f"the path {path!r} is not valid UTF-8, which JSON needs; rename it") from exc
+    if "\0" in path:
+        raise InvalidValue(f"the path {path[:60]!r} has a NUL character")
+    if not 0 < len(path) <= 4096:
+        raise InvalidValue(f"the path {path[:60]!r}… has {len(path)} characters; up to 4096 can be recorded")
+    return path
+
+
 def fit(text: str, otherwise: str = "?") -> str:
     """A text as a name can hold it: without control characters, not too long, not empty."""
     if text.isprintable() and 0 < len(text) <= MAX_NAME:

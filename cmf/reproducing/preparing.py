@@ -16,8 +16,7 @@ import msgspec
 from cmf.core.errors import FileProblem, NotReproducible
 from cmf.core.model import ArtifactType
 from cmf.core.recipe import Item, Recipe
-from cmf.places import FOLDER
-from cmf.recorder import KEPT
+from cmf.places import FOLDER, KEPT
 from cmf.repository import Repository
 from cmf.reproducing.commands import Command, runnable
 from cmf.reproducing.commits import add_worktree, remove_worktree, top_of, tree_of

@@ -12,8 +12,8 @@ from cmf.core.model import ArtifactType, Execution
 from cmf.core.recipe import Item, Recipe
 from cmf.core.store import Filters
 from cmf.core.values import Json, encode
+from cmf.places import KEPT
 from cmf.questions import Query, StoreSource
-from cmf.recorder import KEPT
 from cmf.repository import Repository
 from cmf.reproducing.placing import Refused, place_in
 from cmf.versioning.content import Version, version_of

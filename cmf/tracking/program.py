@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from cmf.core.errors import CmfError
 from cmf.core.model import ArtifactType
-from cmf.recorder import Start
 from cmf.recording import Run, open_repository
+from cmf.starting import Start
 from cmf.tracking import nesting
 from cmf.tracking.guessing import Guessing, NoGuessing, Said, Watching
 from cmf.tracking.names import pipeline_name, script_of, stage_of_command

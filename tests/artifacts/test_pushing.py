@@ -20,9 +20,9 @@ from sites import Run
 import cmf
 from cmf import artifacts
 from cmf.core.identity import md5_of
-from cmf.recorder import Start, start_run
 from cmf.recording import close_repositories
 from cmf.repository import Repository
+from cmf.starting import Start, start_run
 
 
 def objects(share: Path) -> set[str]:

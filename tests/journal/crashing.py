@@ -22,7 +22,7 @@ import cmf
 from cmf.core.store import Filters
 from cmf.recording import close_repositories
 from cmf.repository import Repository
-from cmf.segments import JournalWarning
+from cmf.segments import JournalWarning, check
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
@@ -82,7 +82,7 @@ def record(folder: Path, life: int, writing: int) -> NoReturn:
 
 def look(repository: Repository, acknowledged: list[list[str]]) -> None:
     """That everything acknowledged is there, and the journal is whole."""
-    damage = list(repository.check())
+    damage = list(check(repository.segments))
     assert not damage, damage
     for what, key, *rest in acknowledged:
         detail = repository.view.detail(key, 10)

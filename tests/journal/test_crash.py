@@ -14,7 +14,7 @@ import pytest
 
 from cmf.core.series import SeriesQuestion, points_of
 from cmf.repository import Repository
-from cmf.segments import JournalWarning
+from cmf.segments import JournalWarning, check
 
 
 def crash(folder: Path, kills: int) -> dict[str, int]:
@@ -94,6 +94,6 @@ def test_points_of_a_killed_process_are_a_beginning_without_gaps_and_at_most_a_s
     assert len(steps) >= max(acknowledged, default=1)
     last = points_of(repository.view, SeriesQuestion(executions=(key,), name="loss")).series[0].points[-1]
     assert killed - last.time < 4.0, "a second, and what a busy machine takes to wait for its disk"
-    assert not list(repository.check())
+    assert not list(check(repository.segments))
     assert pause_seconds == 0.0 or len(chunks) <= 2 + len(steps) // 16
     repository.close()

@@ -22,6 +22,7 @@ from cmf.core.store import Filters
 from cmf.core.values import from_json
 from cmf.recording import open_repository
 from cmf.repository import Repository
+from cmf.segments import check
 from cmf.versioning.git import project_name
 
 
@@ -265,7 +266,7 @@ def test_points_that_trickle_share_chunks_and_each_telling_has_all_of_the_one_be
     chunks = {k[2]: r.value for k, r in open_repository(clone).view.state().points.items()}
     assert sorted(chunks) == [0, 1, 2, 3]
     assert [row[0] for chunk in sorted(chunks) for row in chunks[chunk]] == list(range(50))
-    assert not list(open_repository(clone).check())
+    assert not list(check(open_repository(clone).segments))
 
 
 def test_points_whose_telling_was_interrupted_behind_the_journal_are_not_there_twice() -> None:
@@ -397,7 +398,7 @@ def test_runs_of_threads_do_not_disturb_each_other(clone: Path) -> None:
     for execution in found:
         number = execution.parameters["number"]
         assert execution.properties == {f"p{step}": number for step in range(20)}
-    assert not list(Repository.find(clone).check())
+    assert not list(check(Repository.find(clone).segments))
 
 
 @pytest.mark.parametrize("step", [1.5, "x", True, 2**60])
@@ -408,7 +409,7 @@ def test_a_step_that_is_no_whole_number_is_refused(clone: Path, step: object) ->
         with pytest.raises(InvalidValue, match="is no whole number"):
             run.metric("loss", 1.0, step=step)  # type: ignore[arg-type]
         run.metric("loss", 1.0, step=numpy.int64(3))  # type: ignore[arg-type]
-    assert not list(open_repository(clone).check())
+    assert not list(check(open_repository(clone).segments))
     assert executions(clone)[0].series == ("loss",)
 
 
@@ -422,7 +423,7 @@ def test_what_the_reader_would_refuse_is_never_written(clone: Path, path: str, v
             run.input(path, version=version)
         with pytest.raises((InvalidValue, FileProblem)):
             run.input(path)
-    assert not list(open_repository(clone).check())
+    assert not list(check(open_repository(clone).segments))
 
 
 def test_settings_that_cannot_be_recorded_are_refused(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -462,7 +463,7 @@ def test_a_fork_in_the_midst_of_points_and_threads_loses_nothing_and_waits_for_n
     repository = Repository.find(clone)
     rows = [row for _, register in sorted(repository.view.state().points.items()) for row in register.value]
     assert sorted(row[0] for row in rows) == list(range(6))  # type: ignore[index]
-    assert not list(repository.check())
+    assert not list(check(repository.segments))
 
 
 @pytest.mark.parametrize("state", ["garbage", "locked"])

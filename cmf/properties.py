@@ -1,0 +1,37 @@
+"""Properties, parameters and values as a caller gives them, and the statements that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cmf.core.operations import SetProperty
+from cmf.core.values import Json, check_name, to_json
+
+Properties = Mapping[str, object]
+
+
+def checked(values: Properties | None, what: str) -> dict[str, Json]:
+    """Values that can be recorded; `what` one of them is called.
+
+    Raises:
+        InvalidValue: a name or value that cannot.
+    """
+    if not values:
+        return {}
+    named = {check_name(name, f"the {what}'s name"): to_json(v, f"{what} {name!r}") for name, v in values.items()}
+    to_json(named, f"the {what}s together")
+    return named
+
+
+def set_properties(key: str, properties: Properties) -> list[SetProperty]:
+    """The statements of properties of a node or use; None deletes one.
+
+    Raises:
+        InvalidValue: a property that cannot be recorded.
+    """
+    return statements(key, checked(properties, "property"))
+
+
+def statements(key: str, values: Mapping[str, Json]) -> list[SetProperty]:
+    """The statements of checked properties."""
+    return [SetProperty(key=key, name=name, value=value) for name, value in values.items()]
