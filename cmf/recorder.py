@@ -93,8 +93,11 @@ class Recorder:
         *,
         use_properties: Properties | None = None,
         relations: Relations = (),
+        before: Path | None = None,
     ) -> Artifact:
         """Record that the execution reads or wrote a file or folder, and keep that, if data is versioned.
+
+        Where it has changed since, `before` is a file with the content that it had.
 
         Without `types` it has those that the clone knows of it, or is a Dataset. `properties` are those of the
         artifact, `use_properties` those of this use of it, `relations` those in which it stands to other artifacts.
@@ -110,7 +113,9 @@ class Recorder:
         told = _Told(
             _types(types), checked(properties, "property"), checked(use_properties, "property"), relations=relations
         )
-        return self._put(direction, shown, self._repository.data.add(Path(path)), told)
+        data = self._repository.data
+        versioned = data.add(Path(path)) if before is None else data.add_former(Path(path), before)
+        return self._put(direction, shown, versioned, told)
 
     def refer(
         self,

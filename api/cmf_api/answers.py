@@ -87,7 +87,8 @@ def answers(form: type, *errors: int) -> dict[int | str, dict[str, Any]]:
     told: dict[int | str, dict[str, Any]] = {
         200: {"description": "OK", "content": {"application/json": {"schema": _reference(form)}}}
     }
-    for status in errors:
+    # Each refuses a parameter that it does not know, but for the two that probes ask.
+    for status in errors if form is Health else (400, *errors):
         told[status] = {"description": "An error", "content": {PROBLEM: {"schema": _reference(Problem)}}}
     return told
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from anyio import CapacityLimiter
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from cmf import __version__
@@ -15,6 +15,7 @@ from cmf.core.store import Store
 from cmf_api import errors
 from cmf_api.answers import components
 from cmf_api.auth import Gate
+from cmf_api.parameters import only_declared
 from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series
 from cmf_api.settings import ServerSettings
 from cmf_api.writer import Writer
@@ -43,7 +44,7 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     app.state.store = store
     # The series before the nodes: the route of one execution takes every path below it.
     for room in (health, journals, operations, pull, series, nodes, lineage):
-        app.include_router(room.router)
+        app.include_router(room.router, dependencies=[Depends(only_declared)])
     errors.install(app)
     app.add_middleware(Gate, token=settings.token, any_host=settings.any_host)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -35,6 +36,15 @@ class ForeignRequest(errors.CmfError):
     """A request that some page in a browser made, to a server that asks nobody for a token."""
 
 
+class UnknownParameter(errors.CmfError):
+    """A request's address has a parameter that this route does not know."""
+
+    def __init__(self, asked: str, known: Iterable[str]) -> None:
+        told = ", ".join(sorted(known))
+        super().__init__(f"there is no parameter {asked!r} here; {f'there are {told}' if told else 'there are none'}")
+        self.asked = asked
+
+
 class UnsupportedBody(errors.CmfError):
     """A body is of a type or encoding that this route does not take."""
 
@@ -53,6 +63,7 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
     errors.BadQuestion: 422,
     errors.StoreUnavailable: 503,
     errors.StoreIncompatible: 503,
+    UnknownParameter: 400,
     TooLarge: 413,
     Unauthorized: 401,
     ForeignRequest: 403,

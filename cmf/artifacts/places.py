@@ -81,7 +81,7 @@ def of_executions(store: Store, keys: Iterable[str]) -> list[Wanted]:
                 found[use.source if use.target == key else use.target, use.path] = use
     nodes = {node.key: node for node in store.nodes({key for key, _ in found}) if isinstance(node, Artifact)}
     wanted = [
-        Wanted.of(nodes[key], None if _address(use) or _is_kept(path) else path, _address(use))
+        Wanted.of(nodes[key], None if _address(use) or is_kept(path) else path, _address(use))
         for (key, path), use in found.items()
         if key in nodes
     ]
@@ -91,7 +91,7 @@ def of_executions(store: Store, keys: Iterable[str]) -> list[Wanted]:
 def everything(store: Store) -> list[Wanted]:
     """All artifacts with bytes of their own."""
     wanted = [of_artifact(store, node.key) for node in artifacts(store) if node.values is None]
-    return _one_a_path(store, [w._replace(path=None) if w.path and _is_kept(w.path) else w for w in wanted])
+    return _one_a_path(store, [w._replace(path=None) if w.path and is_kept(w.path) else w for w in wanted])
 
 
 def artifacts(store: Store, filters: Filters | None = None) -> Iterator[Artifact]:
@@ -123,10 +123,6 @@ def _address(use: Edge) -> str | None:
     return use.url or (use.path if is_address(use.path) else None)
 
 
-def _is_kept(path: str) -> bool:
-    return path.startswith(KEPT + "/")
-
-
 def _best_path(uses: Iterable[Edge]) -> str | None:
     """Where an artifact belongs: a path in the tree before others, written before read."""
     return min((use.path for use in uses), key=lambda path: _rank(path, uses), default=None)
@@ -134,6 +130,11 @@ def _best_path(uses: Iterable[Edge]) -> str | None:
 
 def _rank(path: str, uses: Iterable[Edge]) -> tuple[bool, bool, str]:
     return not is_in_tree(path), not any(use.path == path and use.kind == "output" for use in uses), path
+
+
+def is_kept(path: str) -> bool:
+    """Whether what is known under a path is of cmf's own making."""
+    return path.startswith(KEPT + "/")
 
 
 def is_in_tree(path: str) -> bool:

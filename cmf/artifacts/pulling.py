@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmf.artifacts.moving import Progress, each, quiet, reason
-from cmf.artifacts.places import Wanted, is_in_tree
+from cmf.artifacts.places import Wanted, is_in_tree, is_kept
 from cmf.core.errors import DataRemoteProblem, FileProblem, ObjectProblem
 from cmf.core.identity import folder_sha256
+from cmf.places import KEPT
 from cmf.repository import Repository
 from cmf.versioning.cache import Cache
 from cmf.versioning.checkout import Checkout
@@ -159,6 +160,8 @@ def _place(
             continue
         with told.about(one):
             changes = tree.compare(one.path, one.key, files.get(one), force=force)
+            if is_kept(one.path) and not repository.code.ignores(repository.root / one.path):
+                tree.hide(KEPT)  # recording left nothing of it in the tree, so it is not to show up there as new
             tree.apply(changes, executable=not one.is_folder and tree.is_executable(one.path, one.key))
             (placed if changes else unchanged).append(one.path)
     return placed, unchanged

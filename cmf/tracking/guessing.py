@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from cmf.core.errors import FileProblem, InvalidValue, SettingsProblem
 from cmf.core.model import UseKind
 from cmf.recorder import Recorder
-from cmf.tracking.observed import Observation, Observed, condensed
+from cmf.tracking.observed import Before, Observation, Observed, condensed
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -94,14 +94,16 @@ class Guessing:
         InvalidValue: a pattern that is none.
     """
 
-    def __init__(self, root: Path, said: Said, include: Iterable[str], exclude: Iterable[str]) -> None:
+    def __init__(
+        self, observation: Observation, root: Path, said: Said, include: Iterable[str], exclude: Iterable[str]
+    ) -> None:
         self._root = root
         self._said = said
         self._include = _patterns(include)
         self._exclude = _patterns(exclude)
         self._code = _patterns(CODE)
         self._no_data = _patterns(NO_DATA)
-        self._observation = Observation(root)
+        self._observation = observation
 
     def __enter__(self) -> Self:
         self._observation.__enter__()
@@ -119,8 +121,8 @@ class Guessing:
     def record(self, recorder: Recorder) -> list[str]:
         """See `Watching`."""
         seen = self._observation.seen()
-        inputs = {path: version for path, version in seen.inputs.items() if self._is_input(path)}
-        changed = {path: version for path, version in inputs.items() if version is not None}
+        inputs = {path: before for path, before in seen.inputs.items() if self._is_input(path)}
+        changed = {path: before for path, before in inputs.items() if before is not None}
         written = (*seen.outputs, *changed)
 
         def is_as_read(folder: str, inside: list[str]) -> bool:
@@ -142,7 +144,10 @@ class Guessing:
         """What could not be seen, as far as that can be known."""
         notes = []
         if not seen.pythons:
-            notes.append("--auto saw nothing: no Python could be observed (older than 3.8, or run with -I, -S or -E)")
+            notes.append(
+                "--auto saw nothing: the command started no Python, or one that cannot be observed (older than 3.8, "
+                "or run with -I, -S or -E); say what it reads and writes with -i and -o"
+            )
         if unknown := list(filter(self._is_input, seen.unknown)):
             more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
             notes.append(
@@ -151,15 +156,15 @@ class Guessing:
             )
         return notes
 
-    def _put(self, recorder: Recorder, direction: UseKind, files: Mapping[str, str | None]) -> list[str]:
-        """Record files, with their version where that is not what is there now; → what could not be recorded."""
+    def _put(self, recorder: Recorder, direction: UseKind, files: Mapping[str, Before | None]) -> list[str]:
+        """Record files, as they were before where that is not what is there now; → what could not be recorded."""
         problems = []
-        for path, version in files.items():
+        for path, before in files.items():
             try:
-                if version is None:
-                    recorder.use(direction, self._root / path, use_properties=GUESSED)
+                if isinstance(before, str):
+                    recorder.refer(direction, path, before, use_properties=GUESSED)
                 else:
-                    recorder.refer(direction, path, version, use_properties=GUESSED)
+                    recorder.use(direction, self._root / path, use_properties=GUESSED, before=before)
             except (FileProblem, InvalidValue, SettingsProblem) as exc:
                 problems.append(f"not recorded: {exc}")
         return problems

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,10 +16,13 @@ from typing import NamedTuple, Self
 
 from cmf.core.errors import FileProblem
 from cmf.core.identity import file_key
-from cmf.versioning.content import read_file
+from cmf.scratch import Scratch
 
 FOLDER = Path(__file__).parent / "observer"
 """What a Python that is to be observed finds first on its path."""
+
+Before = Path | str
+"""What a file had in it before it was changed: a file that has it now, or else only its key."""
 
 MANY = 100
 """Of a folder of which more files were used, the folder is meant."""
@@ -29,11 +31,11 @@ MANY = 100
 class Observed(NamedTuple):
     """What was seen: paths in the repository.
 
-    `inputs` are those that were read as they were before, with their version where they have changed since; `unknown`
+    `inputs` are those that were read as they were before, with what that was where they have changed since; `unknown`
     were read and then changed by something that tells nothing. `pythons` is how many programs told anything.
     """
 
-    inputs: dict[str, str | None]
+    inputs: dict[str, Before | None]
     outputs: list[str]
     unknown: list[str]
     pythons: int
@@ -42,13 +44,18 @@ class Observed(NamedTuple):
 class Observation:
     """A place for what is told of one run."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, scratch: Scratch) -> None:
         self._root = root
+        self._scratch = scratch
 
     def __enter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix="cmf-observed-"))
-        self._log = self._folder / "log"
-        self._log.touch()
+        try:
+            self._folder = self._scratch.path()
+            self._folder.mkdir()
+            self._log = self._folder / "log"
+            self._log.touch()
+        except OSError as exc:
+            raise FileProblem(self._root, f"--auto cannot work: {exc}") from exc
         return self
 
     def __exit__(
@@ -69,7 +76,7 @@ class Observation:
         told = _Told()
         for record in _records(self._log.read_bytes()):
             told.take(*record)
-        return told.outcome(self._root)
+        return told.outcome(self._root, self._folder)
 
 
 class _Told:
@@ -96,19 +103,20 @@ class _Told:
             case "m":
                 self._move(more, path)
 
-    def outcome(self, root: Path) -> Observed:
-        """What it comes to, by what is there now."""
+    def outcome(self, root: Path, copies: Path) -> Observed:
+        """What it comes to, by what is there now; `copies` are of files that were changed, named by their md5."""
         base = str(root).rstrip("/") + "/"
-        inputs: dict[str, str | None] = {}
+        inputs: dict[str, Before | None] = {}
         unknown: list[str] = []
         for path, state in self._read.items():
             kept, md5 = self._kept.get(path, ("", ""))
             if _content(state_of(path)) == _content(state):
                 inputs[path.removeprefix(base)] = None
             elif _content(kept) == _content(state):
-                inputs[path.removeprefix(base)] = file_key(md5)
+                copy = copies / md5
+                inputs[path.removeprefix(base)] = copy if copy.exists() else file_key(md5)
             elif _content(state_of(moved := self._moved.get(path, path))) == _content(state):
-                inputs[path.removeprefix(base)] = file_key(read_file(Path(moved), sha256=False)[0].md5)
+                inputs[path.removeprefix(base)] = Path(moved)
             else:
                 unknown.append(path.removeprefix(base))
         outputs = [

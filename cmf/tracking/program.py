@@ -11,10 +11,12 @@ from typing import NamedTuple
 from cmf.core.errors import CmfError
 from cmf.core.model import ArtifactType
 from cmf.recording import Run, open_repository
+from cmf.repository import Repository
 from cmf.starting import Start
 from cmf.tracking import nesting
 from cmf.tracking.guessing import Guessing, NoGuessing, Said, Watching
 from cmf.tracking.names import pipeline_name, script_of, stage_of_command
+from cmf.tracking.observed import Observation
 from cmf.tracking.process import Child, ProgramFailed, ProgramStopped
 from cmf.tracking.value_files import read_values
 
@@ -69,7 +71,7 @@ def record_program(program: Program) -> Outcome:
     repository = open_repository(Path.cwd())
     pipeline = program.pipeline or pipeline_name(repository)
     stage = program.stage or stage_of_command(program.command)
-    watching = _watching(program, repository.root)
+    watching = _watching(program, repository)
     session = _Session(program, watching, repository.root)
     run = Run(repository, Start.of(pipeline, stage, program.parameters, command=program.command))
     try:
@@ -82,16 +84,17 @@ def record_program(program: Program) -> Outcome:
     return Outcome(0, None, session.notes)
 
 
-def _watching(program: Program, root: Path) -> Watching:
+def _watching(program: Program, repository: Repository) -> Watching:
     if not program.observe:
         return NoGuessing()
+    root = repository.root
     scripts = (program.command[0], script_of(program.command))
     said = Said(
         inputs=[_shown(path, root) for path in program.inputs],
         outputs=[_shown(path, root) for path in program.written],
         scripts=[_shown(path, root) for path in scripts if path],
     )
-    return Guessing(root, said, program.include, program.exclude)
+    return Guessing(Observation(root, repository.scratch), root, said, program.include, program.exclude)
 
 
 class _Session:

@@ -50,7 +50,7 @@ class DvcDataVersioning:
         if file is None:
             return Versioned(content, {})
         if content.pointers:
-            return Versioned(content, self._whole_in_commits(file, whole, content))
+            return Versioned(content, self._in_commits_only(file, whole, content))
         with self._locked():
             files: dict[Path, bytes | None] = {whole: None, file: self._point(file, whole, content)}
             if not self._code.ignores(whole):
@@ -58,6 +58,13 @@ class DvcDataVersioning:
                 files[ignore] = _with_line(ignore, whole.name)
                 self._write(ignore, files[ignore] or b"")
         return Versioned(content, files)
+
+    def add_former(self, path: Path, source: Path) -> Versioned:
+        """See the port. In the tree its `.dvc` file stands for what is there now."""
+        whole = Path(os.path.abspath(path))  # noqa: PTH100
+        file = self._pointer_of(whole) if self._covering(whole) is None else None
+        content = self._contents.at(source)
+        return Versioned(content, self._in_commits_only(file, whole, content) if file is not None else {})
 
     def keep(self, source: Path, path: Path) -> Versioned:
         """See the port."""
@@ -103,8 +110,10 @@ class DvcDataVersioning:
             _warn(f"{file}: is not brought up to date: {exc}")
             return {}
 
-    def _whole_in_commits(self, file: Path, path: Path, content: Content) -> dict[Path, bytes | None]:
-        """A folder in which things have `.dvc` files of their own: in the tree those stay, in commits it has one."""
+    def _in_commits_only(self, file: Path, path: Path, content: Content) -> dict[Path, bytes | None]:
+        """The files that stand for something in commits, while the tree stays: a folder in which things have `.dvc`
+        files of their own, or what a file had in it before.
+        """
         ignore = path.with_name(".gitignore")
         return {path: None, file: pointer(_pointed(content), path.name), ignore: _with_line(ignore, path.name)}
 
@@ -225,8 +234,10 @@ def _read(file: Path) -> bytes | None:
 
 def _with_line(file: Path, name: str) -> bytes:
     """The text of a `.gitignore` that hides a file or folder beside it, too."""
-    before = _read(file) or b""
-    return before + (b"" if not before or before.endswith(b"\n") else b"\n") + b"/" + _escaped(name) + b"\n"
+    before, line = _read(file) or b"", b"/" + _escaped(name)
+    if line in before.splitlines():
+        return before
+    return before + (b"" if not before or before.endswith(b"\n") else b"\n") + line + b"\n"
 
 
 def _warn(told: str) -> None:

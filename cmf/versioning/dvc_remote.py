@@ -57,6 +57,7 @@ class DvcRemote:
             DataRemoteProblem: what it says of itself makes no sense, or its kind needs a package of its own.
         """
         self.shown = settings.shown
+        self._name = settings.name
         try:
             from dvc.config import Config
             from dvc.fs import get_cloud_fs
@@ -135,6 +136,18 @@ class DvcRemote:
         if self._folder is not None and not self._folder.is_dir():
             raise DataRemoteProblem(f"{self.shown}: there is no such folder; is something not mounted?")
 
+    def expect_answers(self, md5: str) -> None:
+        """That a remote behind HTTP, which was found not to have an object, does not merely refuse to say.
+
+        DVC's file system takes every other answer for "is not there".
+
+        Raises:
+            DataRemoteProblem: it does, or cannot be reached.
+        """
+        if self._fs.protocol in ("http", "https"):
+            with self._translated(), suppress(FileNotFoundError):
+                self._fs.fs.cat_file(self._objects.oid_to_path(md5), start=0, end=1)
+
     def _make_folder(self, folder: str) -> None:
         if folder not in self._made:
             self._fs.makedirs(folder, exist_ok=True)
@@ -161,7 +174,15 @@ class DvcRemote:
                 f"{self.shown}: this kind of remote needs a package that is not installed: pip install 'dvc[{kind}]'"
             ) from exc
         except Exception as exc:
-            raise DataRemoteProblem(f"{self.shown}: {_words(exc)}") from exc
+            raise DataRemoteProblem(f"{self.shown}: {_words(exc)}{self._hint(exc)}") from exc
+
+    def _hint(self, error: Exception) -> str:
+        if getattr(error, "status", None) not in (401, 403):
+            return ""
+        return (
+            f"; it wants credentials, or others: 'dvc remote modify --local {self._name} auth basic' "
+            f"and so on for user and password"
+        )
 
 
 def fetch_address(address: str, to: Path, advance: Advance) -> None:

@@ -52,6 +52,10 @@ class NoDataVersioning:
         """See the port."""
         return Versioned(self._contents.at(path), {})
 
+    def add_former(self, path: Path, source: Path) -> Versioned:
+        """See the port."""
+        return Versioned(self._contents.at(source), {})
+
     def keep(self, source: Path, path: Path) -> Versioned:
         """See the port."""
         return Versioned(self._own.at(source), {})

@@ -64,5 +64,12 @@ class DataVersioning(Protocol):
             FileProblem: nothing was kept, or it cannot be written down.
         """
 
+    def add_former(self, path: Path, source: Path) -> Versioned:
+        """`add`, of the content that was at a path before it changed, and that a file elsewhere has; the tree stays.
+
+        Raises:
+            FileProblem: nothing was kept.
+        """
+
     def keep(self, source: Path, path: Path) -> Versioned:
         """Keep a file of cmf's own making, known under a path of the tree at which it need not be."""

@@ -223,6 +223,37 @@ def test_files_that_steer_git_or_dvc_are_put_in_place_only_when_named(site: Path
     assert (site / ".gitattributes").read_text() == "*.py text"
 
 
+def test_what_cmf_made_is_put_in_place_unseen_by_git_and_in_nobodys_way(
+    site: Path, clone: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(root: Path) -> str:
+        return run("git", "status", "--porcelain", "--untracked-files=all", at=root).stdout
+
+    made = "cmf_artifacts/environment.json"
+    monkeypatch.setenv("CMF_ENVIRONMENT", "on")
+    with cmf.run("digits", "again", root=site) as again:
+        again.input(site / "data/a.csv")
+    close_repositories()
+    run("cmf", "artifacts", "push", at=site)
+    other = clone("other")
+    before = seen(other)
+    run("cmf", "artifacts", "pull", made, at=other)
+    assert (other / made).is_file() and seen(other) == before
+    [branch] = run(
+        "git", "branch", "-r", "--list", "origin/cmf/digits/again/*", "--format=%(refname)", at=other
+    ).stdout.split()
+    run("git", "checkout", "-q", "--detach", branch, at=other)  # which has its .dvc file, and a .gitignore, in git
+    assert (other / f"{made}.dvc").is_file() and "cmf_artifacts" not in seen(other)
+    run("git", "checkout", "-q", "-", at=other)
+    assert made in seen(other)
+    (other / "cmf_artifacts/.gitignore").write_text("/mine\n")
+    run("cmf", "artifacts", "pull", made, at=other)
+    assert (other / "cmf_artifacts/.gitignore").read_text() == "/mine\n"
+    (other / "cmf_artifacts/.gitignore").unlink()
+    run("cmf", "artifacts", "pull", made, at=other)
+    assert seen(other) == before
+
+
 def test_a_remote_that_wants_credentials_is_named_and_nothing_is_taken_for_sent(
     site: Path, clone: Callable[[str], Path], run: Run, tmp_path: Path
 ) -> None:
@@ -232,9 +263,14 @@ def test_a_remote_that_wants_credentials_is_named_and_nothing_is_taken_for_sent(
         run("cmf", "init", "--artifacts", store.url, at=other)
         told = run("cmf", "artifacts", "push", at=site, ok=False)
         assert store.url in told.stderr and "401" in told.stderr
+        told = run("cmf", "artifacts", "list", "--remote", at=other, ok=False)
+        assert store.url in told.stderr and "401" in told.stderr
+        assert "wants credentials" in told.stderr and "dvc remote modify --local storage-2" in told.stderr
         told = run("cmf", "artifacts", "pull", "model.pkl", at=other, ok=False)
         assert "401" in told.stderr and not (other / "model.pkl").exists()
         name = "storage-2"
         for option, value in (("auth", "basic"), ("user", "a"), ("password", "b")):
             run("dvc", "remote", "modify", "--local", name, option, value, at=site)
+        listed = json.loads(run("cmf", "artifacts", "list", "--remote", "--json", at=site).stdout)["items"]
+        assert listed and not any(one["remote"] for one in listed)
         assert "5 objects" in run("cmf", "artifacts", "push", at=site).stdout

@@ -23,12 +23,14 @@ import zstandard
 from histories import artifact, chain, execution, record, typical
 from server_process import ServerProcess
 
+import cmf
 from cmf import sync
 from cmf.core.identity import stage_key
 from cmf.core.operations import Operation, PutArtifact, PutUse, Retract, SetProperty
 from cmf.core.records import Header, Stamp, header_line, record_line
-from cmf.core.store import Store
+from cmf.core.store import Filters, Store
 from cmf.core.wire import NDJSON
+from cmf.questions import Query, StoreSource
 from cmf.remote import Remote
 
 AT = "2026-01-01T00:00:00.000000Z"
@@ -299,6 +301,10 @@ def test_every_answer_is_as_its_schema_says(tmp_path: Path, server: ServerProces
         ("/v1/lineage/md5:x?direction=sideways", 422, "BadRequest"),
         ("/v1/executions?limit=0", 422, "BadRequest"),
         ("/v1/executions?cursor=!!", 422, "BadQuestion"),
+        ("/v1/executions?piepline=chain&limit=0", 400, "UnknownParameter"),
+        ("/v1/executions/nothing?depth=1", 400, "UnknownParameter"),
+        ("/v1/executions/nothing/series/loss?first=1", 400, "UnknownParameter"),
+        ("/v1/stats?since=1", 400, "UnknownParameter"),
         ("/v1/journals/a%20b", 422, "BadRequest"),
         ("/nowhere", 404, "HttpError"),
     ],
@@ -310,6 +316,34 @@ def test_what_cannot_be_answered_says_why(
     told = problem(httpx.get(server.url + path), status, code)
     if code == "AmbiguousKey":
         assert len(told["candidates"]) == 4
+
+
+def test_every_route_refuses_a_parameter_that_it_does_not_declare_and_names_those_that_it_does(
+    server: ServerProcess,
+) -> None:
+    document = httpx.get(f"{server.url}/openapi.json?any=1").json()
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            url = server.url + path.replace("{", "").replace("}", "") + "?piepline=x"
+            answer = httpx.request(method, url)
+            if not path.startswith("/v1/"):
+                assert answer.status_code == 200, path
+                continue
+            assert "400" in route["responses"], path
+            told = problem(answer, 400, "UnknownParameter")
+            assert told["asked"] == "piepline"
+            for parameter in route.get("parameters", ()):
+                assert parameter["in"] != "query" or parameter["name"] in told["detail"], path
+
+
+def test_a_filter_narrows_as_in_a_clone_also_where_a_kind_has_no_notion_of_it(
+    tmp_path: Path, server: ServerProcess
+) -> None:
+    clone = record(tmp_path / "a", typical(8))
+    sync.push(clone, Remote(server.url))
+    for ask in (Query(StoreSource(clone.view), clone.root), cmf.query(server.url)):
+        assert list(ask.pipelines(Filters(status="complete"))) == list(ask.artifacts(Filters(status="complete"))) == []
+        assert [node.name for node in ask.pipelines(Filters(q="dig"))] == ["digits"]
 
 
 def test_an_unknown_key_is_answered_with_the_nearest(tmp_path: Path, server: ServerProcess) -> None:

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from recorded import Recorded
 
+import cmf
+from cmf.recording import close_repositories
+from cmf.scratch import Scratch
 from cmf.tracking.observed import Observation
 
 CMF = [sys.executable, "-m", "cmf.cli"]
@@ -126,6 +129,70 @@ def test_a_file_that_is_read_and_then_changed_is_both_with_the_content_of_then(
         "state.json": key_of("state.json!"), "other.csv": key_of("new"),
         "in.csv": key_of("again"), "kept.csv": key_of("Xept"),
     }  # fmt: skip
+
+
+CHANGING = """
+import os, shutil, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
+
+def change(number):
+    name = f"many/{number}"
+    open(name).read()
+    with open(name, "w") as f: f.write("changed")
+
+for name in ("state.json", "tracked.csv", "in.csv", "large.bin", "many"):
+    if os.path.isfile(name): open(name, "rb").read()
+with open("state.json", "a") as f: f.write("!")                 # known to DVC since an earlier run
+with open("tracked.csv", "w") as f: f.write("x")                # in git
+subprocess.run([sys.executable, "-c", "import os; os.remove('in.csv')"], check=True)  # by another process, for good
+with open("large.bin", "r+b") as f: f.write(b"x")               # more than is copied
+with ThreadPoolExecutor(4) as pool: list(pool.map(change, range(8)))
+"""
+
+
+def test_what_was_changed_is_kept_as_it_was_and_comes_back_with_its_commit(
+    watch: Watch, recorded: Recorded, clone: Path
+) -> None:
+    from cmf.versioning.dvc_setup import set_up
+
+    def git(*command: str) -> str:
+        who = {f"GIT_{role}_{what}": "a@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        return subprocess.run(
+            ["git", *command], cwd=clone, check=True, capture_output=True, text=True, env=os.environ | who
+        ).stdout
+
+    def content(key: str) -> str:
+        digest = key.removeprefix("md5:")
+        return (clone / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).read_text()
+
+    git("init", "-q")
+    (clone / "tracked.csv").write_text("tracked")
+    git("add", "tracked.csv")
+    git("commit", "-qm", "first")
+    set_up(clone, in_git=True)
+    with cmf.run("digits", "before") as run:
+        run.input("state.json")
+    close_repositories()
+    with (clone / "large.bin").open("wb") as file:
+        file.truncate((256 << 20) + 1)
+    (clone / "many").mkdir()
+    for number in range(8):
+        (clone / "many" / str(number)).write_text(str(number))
+    watch(CHANGING, "--stage", "change")
+    execution = recorded.named("change")
+    inputs = recorded.uses(execution, "input")
+    assert {path: content(use.source) for path, use in inputs.items() if path != "large.bin"} == {
+        "state.json": "state.json", "tracked.csv": "tracked", "in.csv": "in.csv",
+        **{f"many/{number}": str(number) for number in range(8)},
+    }  # fmt: skip
+    assert inputs["large.bin"].source.startswith("md5:") and inputs["large.bin"].url == "large.bin"
+    for path in ("state.json", "in.csv"):
+        commit, digest = str(inputs[path].commit), inputs[path].source.removeprefix("md5:")
+        assert f"- md5: {digest}\n" in git("show", f"{commit}:{path}.dvc")
+        assert git("show", f"{commit}:.gitignore").splitlines().count(f"/{path}") == 1
+    assert "tracked.csv.dvc" not in git("ls-tree", "--name-only", str(inputs["tracked.csv"].commit))
+    assert key_of("state.json!").removeprefix("md5:") in (clone / "state.json.dvc").read_text()
+    assert not (clone / "in.csv.dvc").exists()
 
 
 def test_times_that_a_program_sets_and_modes_that_it_changes_deceive_nobody(
@@ -273,7 +340,8 @@ def test_a_folder_stands_for_its_many_files(watch: Watch, recorded: Recorded, cl
 
 def test_what_cannot_be_seen_is_told(watch: Watch, recorded: Recorded, clone: Path) -> None:
     done = watch("", command=["sh", "-c", "cat in.csv > out"])
-    assert "cmf: note: --auto saw nothing" in done.stderr
+    assert "cmf: note: --auto saw nothing: the command started no Python" in done.stderr
+    assert "with -i and -o" in done.stderr
     done = watch("import os; open('in.csv').read(); os.system('echo changed > in.csv')")
     assert "changed by something that cannot be observed, so not recorded as inputs: in.csv" in done.stderr
 
@@ -330,5 +398,5 @@ def test_opening_a_file_again_costs_next_to_nothing_more(clone: Path) -> None:
         command = [sys.executable, "-c", LOOP]
         return min(float(subprocess.check_output(command, env=environment, text=True)) for _ in range(3))
 
-    with Observation(clone) as observation:
+    with Observation(clone, Scratch(clone / ".cmf/tmp")) as observation:
         assert seconds(observation.environment(os.environ)) - seconds(os.environ) < 50e-6

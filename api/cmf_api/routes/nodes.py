@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cmf.core.errors import UnknownKey
 from cmf.core.identity import kind_of
@@ -21,45 +21,38 @@ Text = Annotated[str | None, Query(max_length=1_000)]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
-@router.get("/v1/artifacts", responses=answers(Page, 422, 503))
-def artifacts(
-    request: Request,
+async def _filters(
     q: Text = None,
     name: Text = None,
     type: Text = None,  # noqa: A002 (the parameter's name in the API)
     pipeline: Text = None,
     stage: Text = None,
     project: Text = None,
-    limit: Limit = 100,
-    cursor: Text = None,
-) -> Response:
+    status: Text = None,
+) -> Filters:
+    """What a list is narrowed to; see `Filters` of those that a kind of node has no notion of."""
+    return Filters(q=q, name=name, type=type, pipeline=pipeline, stage=stage, project=project, status=status)
+
+
+Narrowed = Annotated[Filters, Depends(_filters)]
+
+
+@router.get("/v1/artifacts", responses=answers(Page, 422, 503))
+def artifacts(request: Request, filters: Narrowed, limit: Limit = 100, cursor: Text = None) -> Response:
     """Artifacts, newest first. `pipeline`, `stage` and `project` are those of an execution that uses them."""
-    filters = Filters(q=q, name=name, type=type, pipeline=pipeline, stage=stage, project=project)
     return _list(request, "artifact", filters, limit, cursor)
 
 
 @router.get("/v1/executions", responses=answers(Page, 422, 503))
-def executions(
-    request: Request,
-    q: Text = None,
-    name: Text = None,
-    type: Text = None,  # noqa: A002
-    pipeline: Text = None,
-    stage: Text = None,
-    project: Text = None,
-    status: Text = None,
-    limit: Limit = 100,
-    cursor: Text = None,
-) -> Response:
+def executions(request: Request, filters: Narrowed, limit: Limit = 100, cursor: Text = None) -> Response:
     """Executions, newest first."""
-    filters = Filters(q=q, name=name, type=type, pipeline=pipeline, stage=stage, project=project, status=status)
     return _list(request, "execution", filters, limit, cursor)
 
 
 @router.get("/v1/pipelines", responses=answers(Page, 422, 503))
-def pipelines(request: Request, q: Text = None, name: Text = None, limit: Limit = 100, cursor: Text = None) -> Response:
+def pipelines(request: Request, filters: Narrowed, limit: Limit = 100, cursor: Text = None) -> Response:
     """Pipelines, by name."""
-    return _list(request, "pipeline", Filters(q=q, name=name), limit, cursor)
+    return _list(request, "pipeline", filters, limit, cursor)
 
 
 @router.get("/v1/artifacts/{key:path}", responses=answers(NodeDetail, 404, 409, 503))

@@ -12,6 +12,8 @@ each ended by a NUL: what happened, the path, the state of the file then (see `_
     w  path state       it opens a file to write, or gives a file this name
     k  path state md5   a file that was read is about to be changed or deleted: this was its content
     m  path - source    a folder gets a new name
+
+Of what a `k` tells of, a copy is left beside the log under its md5, as long as all of them have room (`_ROOM_BYTES`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ _ORDER = "CMF_OBSERVE"
 
 _SKIPPED = ("/.git/", "/.dvc/", "/.cmf/", "/__pycache__/", "/site-packages/", "/dist-packages/")
 _MAY_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_ROOM_BYTES = 256 << 20
+"""What the log and all copies beside it may have together: a run is not to fill the disk because it is watched."""
 _NO_CONTENT = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
 
 
@@ -36,9 +40,11 @@ class Observer:
     """Looks at the events of this process; a forked child goes on where its parent was."""
 
     def __init__(self, log: str, root: str, alias: str) -> None:
-        from _thread import _local
+        from _thread import _local, get_ident
 
         self._log = log
+        self._folder = log.rpartition("/")[0]
+        self._thread = get_ident
         self._root = root.rstrip("/") + "/"
         self._alias = alias and alias.rstrip("/") + "/"
         self._seen: set[tuple[str, str]] = set()
@@ -137,7 +143,23 @@ class Observer:
             told = log.read()
         name = b"\0" + os.fsencode(path) + b"\0"
         if b"\0r" + name in told and b"\0k" + name not in told and b"\0w" + name not in told:
-            self._tell("k", path, state, _md5(path))
+            self._tell("k", path, state, self._kept(path))
+
+    def _kept(self, path: str) -> str:
+        """The md5 of a file, of which a copy is left if there is room for one."""
+        copy = f"{self._folder}/{os.getpid()}-{self._thread()}"
+        try:
+            if _size(path) + sum(_size(entry.path) for entry in os.scandir(self._folder)) <= _ROOM_BYTES:
+                _copy(path, copy)
+                md5 = _md5(copy)
+                os.replace(copy, f"{self._folder}/{md5}")  # noqa: PTH105
+                return md5
+        except OSError:  # the disk is full, say: then it is told without a copy
+            try:  # noqa: SIM105 (contextlib may not be loaded)
+                os.remove(copy)  # noqa: PTH107
+            except OSError:
+                pass
+        return _md5(path)
 
     def _inside(self, path: Any, folder: int = -1) -> str | None:
         """The whole path of what lies in the repository and is the program's own; None of everything else."""
@@ -180,6 +202,21 @@ def _state(path: str) -> str:
         return ""
     is_file = found.st_mode & 0o170000 == 0o100000
     return f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}:{found.st_ctime_ns}" if is_file else ""
+
+
+def _size(path: str) -> int:
+    """The size of a file; none where it has just gone."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116
+    except OSError:
+        return 0
+
+
+def _copy(path: str, copy: str) -> None:
+    with open(path, "rb") as file, open(copy, "wb") as to:  # noqa: PTH123
+        for block in iter(lambda: file.read(1 << 20), b""):
+            to.write(block)
+    os.chmod(copy, os.stat(path).st_mode & 0o777 | 0o600)  # noqa: PTH101, PTH116 (a program may be, and stays one)
 
 
 def _md5(path: str) -> str:
