@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cmf.cli.options import JsonOption
-from cmf.cli.terminal import bar, draw, note, progress, say, say_json, table
+from cmf.cli.terminal import PathCell, bar, draw, note, progress, say, say_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -257,12 +257,13 @@ def _table(found: Sequence[Listed]) -> Any:
 
     from cmf.pictures.labels import printable, short_key, size
 
-    made = table("path", "type", "size", "tree", "cache", *(["remote"] if found[0].remote is not None else []), "key")
+    asked = ["remote"] if found[0].remote is not None else []
+    made = table("path", "type", "size", "tree", "cache", *asked, "key", giving_way=("path",))
     for one in found:
         marks = [one.tree.replace("absent", "-"), "yes" if one.cache else "-"]
         marks += [] if one.remote is None else ["yes" if one.remote else "-"]
         made.add_row(
-            Text(printable(one.address or one.path or one.name)),
+            PathCell(printable(one.address or one.path or one.name)),
             Text(printable(", ".join(one.types)), style="cyan"),
             Text("" if one.size_bytes is None else size(one.size_bytes)),
             *map(Text, marks),

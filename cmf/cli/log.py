@@ -70,14 +70,22 @@ def _say(executions: list[Node], metrics: dict[str, dict[str, Json]]) -> None:
     # Without git there is no column for the commit; the branch tells something where there are several.
     code = any(run.code for run in runs)
     branched = len({run.branch for run in runs}) > 1
-    made = table("started", "run", "status", "took", "parameters", "metrics", *(["commit"] if code else []), "key")
+    columns = ["started", "run", "status", "took", "parameters", "metrics", *(["commit"] if code else []), "key"]
+    made = table(*columns, giving_way=("run", "parameters", "metrics"))
     for node in executions:
         assert isinstance(node, Execution)
-        told = [duration(node), _pairs(node.parameters), _pairs(metrics.get(node.key, {}))]
-        told += [*([_commit(node, branched)] if code else []), short_key(node.key)]
-        made.add_row(Text(_when(node)), Text(run_of(node)), _status(node), *map(Text, told))
+        values = map(_cut, (_pairs(node.parameters), _pairs(metrics.get(node.key, {}))))
+        last = [*([_commit(node, branched)] if code else []), short_key(node.key)]
+        made.add_row(_when(node), _cut(run_of(node)), _status(node), duration(node), *values, *map(Text, last))
     if executions:
         draw(made)
+
+
+def _cut(text: str) -> Text:
+    """A cell that stays one line where its column gives way: `cmf show` has the rest."""
+    from rich.text import Text
+
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _when(execution: Execution) -> str:

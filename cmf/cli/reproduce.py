@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cmf.cli.options import JsonOption, KeyArgument
-from cmf.cli.terminal import draw, note, say, say_json, say_rows, table
+from cmf.cli.reproduce_words import name_of, say_command, say_prepared, say_verdicts
+from cmf.cli.terminal import draw, note, say, say_heading, say_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +18,10 @@ if TYPE_CHECKING:
     from cmf.repository import Repository
     from cmf.reproducing.environments import Difference
     from cmf.reproducing.preparing import Prepared
-    from cmf.reproducing.verdicts import Before, Verdict
 
 EXAMPLE = "Example: cmf reproduce model.pkl --run\n\nExample: cmf reproduce 3f2a91 -o ../again"
 DIFFERS = 3
 """The exit code of a re-run that made something else."""
-SHOWN = 8
 
 
 def reproduce(
@@ -76,25 +71,26 @@ def _reproduce(
     quiet: bool,
 ) -> dict[str, Any]:
     from cmf.reproducing.preparing import default_folder, prepare
+    from cmf.reproducing.running import check_runnable, judge, run_again
     from cmf.reproducing.verdicts import files_before
 
     prepared = prepare(repository, recipe, folder or default_folder(repository, recipe), earlier)
     differing, variables = _environment(prepared, env)
     told = _told(prepared, differing)
     if not quiet:
-        _say_prepared(prepared, differing, is_ours=_is_ours(repository, recipe.execution))
+        say_prepared(prepared, differing, is_ours=_is_ours(repository, recipe.execution))
     if not run:
         if not quiet:
-            _say_command(prepared, variables)
+            say_command(prepared, variables)
         return told
-    _check_runnable(prepared)
+    check_runnable(prepared)
     if not quiet:
-        _say_command(prepared, variables)
+        say_command(prepared, variables)
     before = files_before(recipe, prepared.base)
-    _run(prepared, variables, quiet=quiet)
-    verdicts = _judge(prepared, before)
+    run_again(prepared, variables, quiet=quiet)
+    verdicts = judge(prepared, before)
     if not quiet:
-        _say_verdicts(verdicts)
+        say_verdicts(verdicts)
     return {**told, "outputs": [_as_dict(verdict) for verdict in verdicts]}
 
 
@@ -111,7 +107,7 @@ def _reproduce_all(
         if output:
             output.mkdir(parents=True, exist_ok=True)
         if not quiet:
-            _say_heading(f"{number}/{len(recipes)} {_name(recipe)}")
+            say_heading(f"{number}/{len(recipes)} {name_of(recipe)}")
         done = _reproduce(repository, recipe, folder, trees, run=True, env=env, quiet=quiet)
         trees.append(Path(done["base"]))
         told.append(done)
@@ -121,12 +117,12 @@ def _reproduce_all(
 def _list(recipes: list[Recipe], *, quiet: bool) -> list[dict[str, Any]]:
     from rich.text import Text
 
-    from cmf.pictures.labels import printable, short_key
+    from cmf.pictures.labels import command_line, short_key
 
-    made = table("step", "run", "key", "commit", "command")
+    made = table("step", "run", "key", "commit", "command", giving_way=("command",))
     for number, recipe in enumerate(recipes, start=1):
-        cells = (str(number), _name(recipe), short_key(recipe.execution), (recipe.commit or "")[:8])
-        made.add_row(*map(Text, cells), Text(printable(shlex.join(recipe.command))))
+        cells = (str(number), name_of(recipe), short_key(recipe.execution), (recipe.commit or "")[:8])
+        made.add_row(*map(Text, cells), Text(command_line(recipe.command)))
     if not quiet:
         draw(made)
         say("\n--run runs them in this order, each in a folder of its own")
@@ -156,56 +152,6 @@ def _environment(prepared: Prepared, env: bool) -> tuple[list[Difference], dict[
         raise
 
 
-def _check_runnable(prepared: Prepared) -> None:
-    from cmf.core.errors import NotReproducible
-
-    if missing := prepared.missing:
-        raise NotReproducible(
-            f"{len(missing)} of {len(prepared.inputs)} inputs are missing, first {missing[0].path} ({missing[0].why}); "
-            f"the folder is prepared: put them there, and run the command in it"
-        )
-    if outside := [item.path for item in prepared.recipe.outputs if item.path.startswith("/") and not item.url]:
-        raise NotReproducible(
-            f"it writes outside of the tree, to {outside[0]}, and would overwrite what is there now; the folder is "
-            f"prepared: run the command in it yourself if that is meant"
-        )
-
-
-def _run(prepared: Prepared, variables: dict[str, str], *, quiet: bool) -> None:
-    """Run the command as a shell in the folder would, with this process's variables but those that steer git."""
-    from cmf.core.errors import NotReproducible
-
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment = kept | variables | {"PWD": str(prepared.at)}
-    sys.stdout.flush()
-    try:
-        done = subprocess.run(
-            prepared.command.arguments,
-            cwd=prepared.at,
-            env=environment,
-            stdout=sys.stderr if quiet else None,
-            check=False,
-        )
-    except OSError as exc:
-        raise NotReproducible(f"{prepared.command.arguments[0]}: {exc.strerror or exc}; it cannot be run here") from exc
-    if done.returncode:
-        raise NotReproducible(f"the command ended with exit code {done.returncode}, in {prepared.at}")
-
-
-def _judge(prepared: Prepared, before: Before) -> list[Verdict]:
-    from cmf.repository import Repository
-    from cmf.reproducing.preparing import mark
-    from cmf.reproducing.verdicts import compare, reruns
-
-    repository = Repository.find(prepared.base)
-    try:
-        again = reruns(repository, prepared.recipe)
-        return compare(prepared.recipe, again, repository, before)
-    finally:
-        repository.close()
-        mark(prepared, again)
-
-
 def _is_ours(repository: Repository, execution: str) -> bool:
     """Whether an execution was recorded in this clone, not pulled."""
     fact = repository.view.state([execution]).executions.get(execution)
@@ -231,90 +177,3 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
     made: dict[str, Any] = msgspec.to_builtins(value)
     return made
-
-
-# --- For people -------------------------------------------------------------------------------------------------------
-
-
-def _say_prepared(prepared: Prepared, differing: Sequence[Difference], *, is_ours: bool) -> None:
-    from cmf.pictures.labels import printable
-
-    recipe = prepared.recipe
-    rows = [("run", f"{_name(recipe)}  {recipe.execution}"), ("commit", prepared.commit)]
-    rows += [("without", prepared.lacks)] if prepared.lacks else []
-    rows += [("folder", str(prepared.folder))]
-    say_rows([(name, printable(text)) for name, text in rows])
-    if prepared.inputs:
-        _say_heading("Inputs")
-        say_rows([(_state(laid.state), printable(_line(laid.path, laid.why))) for laid in prepared.inputs], 2)
-    _say_differences(differing)
-    for replaced in prepared.command.replaced:
-        note(f"the command has another path here: {replaced}")
-    for path in prepared.command.outside:
-        note(f"the command names a path outside of the folder: {path}")
-    if not is_ours:
-        note("this was recorded at another site: read the command and the code before you run them")
-    if (prepared.folder / ".gitmodules").exists():
-        note("submodules are not checked out; if it needs them: git submodule update --init, in the folder")
-
-
-def _say_differences(differing: Sequence[Difference]) -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    from cmf.pictures.labels import printable
-
-    if not differing:
-        return
-    _say_heading("The environment differs")
-    made = table("", "recorded", "here")
-    for part in differing[:SHOWN]:
-        made.add_row(*(Text(printable(text)) for text in (part.name, part.recorded, part.here or "not installed")))
-    draw(Padding(made, (0, 0, 0, 2), expand=False))
-    if len(differing) > SHOWN:
-        say(f"  … and {len(differing) - SHOWN} more")
-
-
-def _say_command(prepared: Prepared, variables: dict[str, str]) -> None:
-    from cmf.pictures.labels import printable
-
-    _say_heading("Command")
-    set_ = "".join(f"{name}={shlex.quote(value)} " for name, value in variables.items())
-    say(f"  cd {printable(shlex.quote(str(prepared.at)))}")
-    say(f"  {printable(set_ + shlex.join(prepared.command.arguments))}")
-    if prepared.missing:
-        note("inputs are missing: put them at their paths in the clone, or push them from where they are; repeat this")
-
-
-def _say_verdicts(verdicts: Sequence[Verdict]) -> None:
-    from cmf.pictures.labels import printable
-
-    _say_heading("Outputs")
-    say_rows([(_state(found.judgement), printable(_line(found.path, found.why))) for found in verdicts], 2)
-    compared = [found for found in verdicts if found.judgement != "not compared"]
-    same = sum(found.judgement == "identical" for found in compared)
-    if compared:
-        say(f"\nreproduced: {same} of {len(compared)} outputs are identical")
-    else:
-        say("\nit recorded no output that can be compared")
-
-
-def _say_heading(heading: str) -> None:
-    from rich.text import Text
-
-    say("")
-    draw(Text(heading, style="bold"))
-
-
-def _state(state: str) -> str:
-    return {"code": "in the commit", "cache": "from the cache", "tree": "from a tree"}.get(state, state)
-
-
-def _line(path: str, why: str) -> str:
-    return f"{path}  ({why})" if why else path
-
-
-def _name(recipe: Recipe) -> str:
-    from cmf.pictures.labels import printable
-
-    return "/".join(printable(part) for part in (recipe.pipeline, recipe.stage) if part) or recipe.execution

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from cmf.cli.log import run_of
 from cmf.cli.options import AskServerOption, JsonOption, KeyArgument, RemoteOption
+from cmf.cli.show_recipe import places_of, recipe_as_json, recipe_of, say_recipe
 from cmf.cli.sources import source
-from cmf.cli.terminal import draw, say, say_json, say_rows, table
+from cmf.cli.terminal import PathCell, draw, say_heading, say_json, say_rows, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from cmf.core.model import Edge, Node, NodeDetail
-    from cmf.core.recipe import Environment, Item, Recipe
     from cmf.questions import Query
-    from cmf.reproducing.holdings import Holdings
 
 EXAMPLE = "Example: cmf show model.pkl"
 INDENT = 2
@@ -33,19 +31,21 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show everything about one artifact or execution."""
+    from msgspec import to_builtins
+
     graph = source(remote, server)
     found = graph.show(asked)
-    how = _recipe(graph, asked, found.node)
-    where = _places(how) if how else {}
+    how = recipe_of(graph, asked, found.node)
+    where = places_of(how) if how else {}
     if as_json:
-        say_json(_as_json(found, how, where))
+        say_json({**to_builtins(found), "recipe": recipe_as_json(how, where) if how else None})
         return
     _say_node(found.node)
     _say_series(graph, found.node)
     _say_uses(found, _neighbours(graph, found.node))
     _say_relations(graph, found)
     if how:
-        _say_recipe(how, where)
+        say_recipe(how, where)
 
 
 def _say_node(node: Node) -> None:
@@ -58,7 +58,7 @@ def _say_node(node: Node) -> None:
     sections: list[tuple[str, list[tuple[str, str]]]] = told["sections"]  # type: ignore[assignment]
     for heading, rows in sections:
         if heading:
-            _say_heading(heading)
+            say_heading(heading)
         say_rows(rows, INDENT)
 
 
@@ -68,15 +68,8 @@ def _say_series(graph: Query, node: Node) -> None:
     if isinstance(node, Execution) and node.series:
         from cmf.cli.series import draw_series
 
-        _say_heading("Series")
+        say_heading("Series")
         draw_series(graph, node.key, INDENT)
-
-
-def _say_heading(heading: str) -> None:
-    from rich.text import Text
-
-    say("")
-    draw(Text(heading, style="bold"))
 
 
 def _neighbours(graph: Query, node: Node) -> Mapping[str, Node]:
@@ -96,8 +89,8 @@ def _say_uses(found: NodeDetail, neighbours: Mapping[str, Node]) -> None:
 
     if not found.uses:
         return
-    _say_heading("Uses")
-    made = table("", "path", "", "key", "")
+    say_heading("Uses")
+    made = table("verb", "path", "who", "key", "more", giving_way=("path", "more"))
     made.show_header = False
     for use in found.uses:
         made.add_row(*_row(use, found.node.key, neighbours))
@@ -106,7 +99,7 @@ def _say_uses(found: NodeDetail, neighbours: Mapping[str, Node]) -> None:
         draw(Text(f"  … {found.uses_total - len(found.uses):,} more; 'cmf lineage' has them", style="dim"))
 
 
-def _row(use: Edge, key: str, neighbours: Mapping[str, Node]) -> list[Text]:
+def _row(use: Edge, key: str, neighbours: Mapping[str, Node]) -> list[Text | PathCell]:
     from rich.text import Text
 
     from cmf.pictures.labels import printable, short_key
@@ -115,7 +108,7 @@ def _row(use: Edge, key: str, neighbours: Mapping[str, Node]) -> list[Text]:
     verb = _verb(use, whose=key)
     return [
         Text(verb, style="green" if use.kind == "output" else "blue"),
-        Text(printable(use.path)),
+        PathCell(printable(use.path)),
         Text(_called(neighbours.get(far)), style="cyan"),
         Text(short_key(far), style="dim"),
         Text(_more(use)),
@@ -170,8 +163,8 @@ def _say_relations(graph: Query, found: NodeDetail) -> None:
 
     if not found.relations:
         return
-    _say_heading("Relations")
-    made = table("", "name", "", "key")
+    say_heading("Relations")
+    made = table("verb", "name", "who", "key", giving_way=("name",))
     made.show_header = False
     for relation in found.relations[:RELATIONS_SHOWN]:
         is_ours = relation.source == found.node.key
@@ -179,99 +172,8 @@ def _say_relations(graph: Query, found: NodeDetail) -> None:
         said = _SAID.get(relation.kind, (relation.kind, f"{relation.kind}, from"))
         node = graph.show(far, 1).node
         name = "" if node.stub else node.name
-        words = (Text(said[0] if is_ours else said[1], style="green" if is_ours else "blue"), Text(printable(name)))
+        words = (Text(said[0] if is_ours else said[1], style="green" if is_ours else "blue"), PathCell(printable(name)))
         made.add_row(*words, Text(_called(node), style="cyan"), Text(short_key(far), style="dim"))
     draw(Padding(made, (0, 0, 0, INDENT), expand=False))
     if (more := len(found.relations) - RELATIONS_SHOWN) > 0:
         draw(Text(f"  … {more:,} more; --json has them", style="dim"))
-
-
-# --- How to run it again ----------------------------------------------------------------------------------------------
-
-
-def _recipe(graph: Query, asked: str, node: Node) -> Recipe | None:
-    """How to run it again, or what wrote it; None for what nothing recorded has made, such as raw data."""
-    from cmf.core.errors import NotReproducible
-    from cmf.core.identity import kind_of
-
-    if kind_of(node.key) == "context" or node.stub:
-        return None
-    try:
-        found = graph.recipe(asked)
-    except NotReproducible:
-        return None
-    return found if found.command or found.code else None
-
-
-def _places(how: Recipe) -> dict[str, str]:
-    """Where the bytes of the inputs are on this machine, by path; empty outside of a clone."""
-    from pathlib import Path
-
-    from cmf.core.errors import NotARepository
-    from cmf.repository import Repository
-    from cmf.reproducing.holdings import Holdings
-
-    try:
-        repository = Repository.find(Path.cwd(), catch_up=False)
-    except NotARepository:
-        return {}
-    try:
-        holdings = Holdings(repository)
-        return {item.path: _place(holdings, item, how) for item in how.inputs if item.values is None}
-    finally:
-        repository.close()
-
-
-def _place(holdings: Holdings, item: Item, how: Recipe) -> str:
-    from cmf.reproducing.holdings import Held
-
-    if isinstance(held := holdings.find(item), Held):
-        return f"in the {held.place}"
-    return "in the commit" if how.commit and holdings.is_in_commit(how.commit, item) else held.why
-
-
-def _as_json(found: NodeDetail, how: Recipe | None, where: dict[str, str]) -> dict[str, object]:
-    import msgspec
-
-    from cmf.reproducing.preparing import run_branch
-
-    made: dict[str, object] = msgspec.to_builtins(found)
-    told = None
-    if how:
-        told = msgspec.to_builtins(how)
-        told |= {"branch": run_branch(how), "bytes": where, "reproduce": f"cmf reproduce {how.execution}"}
-    return {**made, "recipe": told}
-
-
-def _say_recipe(how: Recipe, where: dict[str, str]) -> None:
-    from cmf.pictures.labels import pairs, printable, short_key
-
-    _say_heading("To run it again")
-    rows = [("run", f"{how.pipeline}/{how.stage}  {how.execution}"), *_code_rows(how)]
-    rows += [("command", shlex.join(how.command))]
-    rows += [("in folder", how.working_folder)] if how.working_folder != "." else []
-    rows += [("parameters", "  ".join(pairs(how.parameters)))] if how.parameters else []
-    rows += [("environment", _environment(how.environment))] if how.environment else []
-    for item in how.inputs:
-        told = f"a record {short_key(item.key)}" if item.values is not None else where.get(item.path, "")
-        rows.append(("input", f"{item.path}  {short_key(item.key)}{'  ' + told if told else ''}"))
-    rows.append(("reproduce", f"cmf reproduce {short_key(how.execution)}"))
-    say_rows([(name, printable(text)) for name, text in rows], INDENT)
-
-
-def _code_rows(how: Recipe) -> list[tuple[str, str]]:
-    from cmf.reproducing.preparing import run_branch
-
-    if how.code is None or how.commit is None:
-        return [("commit", "none was recorded")]
-    kind = "snapshot" if how.code.snapshot else "commit"
-    rows = [(kind, how.commit)]
-    rows += [("fetch from", how.code.remote)] if how.code.remote else []
-    return [*rows, ("its branch", run_branch(how))]
-
-
-def _environment(of: Environment) -> str:
-    from cmf.pictures.labels import counted, short_key
-
-    count = counted(len(of.distributions), "distribution") if of.distributions else None
-    return ", ".join(filter(None, (of.python, of.platform, count))) + f"  {short_key(of.key)}"

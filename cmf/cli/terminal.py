@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from typing import IO, TYPE_CHECKING, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.measure import Measurement
     from rich.progress import ProgressColumn
     from rich.table import Table
 
-UNBOUNDED = 10_000
+UNBOUNDED = 1_000_000_000
 """Columns of what is no terminal: there a line is never cut or broken."""
 
 Advance = Callable[[int], None]
@@ -71,29 +73,86 @@ def say_json(value: object) -> None:
     typer.echo(msgspec.json.format(encode(value), indent=2).decode())
 
 
-def table(*headings: str) -> Table:
-    """An empty table without lines, whose cells hold text, not markup."""
+def say_heading(heading: str) -> None:
+    """Print a heading over what comes next."""
+    from rich.text import Text
+
+    say("")
+    draw(Text(heading, style="bold"))
+
+
+def table(*headings: str, giving_way: Collection[str] = ()) -> Table:
+    """An empty table without lines, whose cells hold text, not markup.
+
+    Where it is wider than the terminal, the columns `giving_way` become narrower before any other does: text in them
+    is broken, a `PathCell` shortened.
+    """
     from rich.table import Table
+    from rich.text import Text
 
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
-        made.add_column(heading, no_wrap=True, overflow="ellipsis")
+        gives = heading in giving_way
+        shown = Text(heading, no_wrap=True, overflow="ellipsis")
+        # rich measures an empty column as none wide, but draws it one wide: another would have to give way for it.
+        made.add_column(shown, no_wrap=not gives, overflow="fold" if gives else "ellipsis", min_width=1)
     return made
 
 
-def say_rows(rows: Iterable[tuple[str, str]], indent: int = 0) -> None:
-    """Print names and what they stand for in two columns; a long text is broken, not cut."""
+class PathCell:
+    """A path in a table, on one line: shortened in the middle where there is no room, since its ends tell most."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        from rich.cells import cell_len
+        from rich.measure import Measurement
+
+        return Measurement(1, max(cell_len(self._text), 1)).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        yield Text(_shortened(self._text, options.max_width), no_wrap=True, overflow="crop")
+
+
+def _shortened(text: str, width: int) -> str:
+    """A text in a number of columns: a third of them for its beginning, the rest for its end."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    end = text[-width:]
+    while cell_len(end) > width - 1 - width // 3:
+        end = end[1:]
+    return set_cell_size(text, max(width - 1 - cell_len(end), 0)) + "…" + end
+
+
+def say_rows(rows: Iterable[tuple[str, str]], indent: int = 0, copied: Collection[str] = ()) -> None:
+    """Print names and what they stand for in two columns; a long text is broken, not cut.
+
+    Rows that are named in `copied` are not broken: a line that the terminal itself wraps can be copied from it whole.
+    """
+    from rich.cells import cell_len
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_column(no_wrap=True, style="dim")
-    made.add_column(overflow="fold")
-    for name, text in rows:
-        made.add_row(Text(name), Text(text))
-    if made.row_count:
-        draw(Padding(made, (0, 0, 0, indent), expand=False))
+    told = list(rows)
+    width = max((cell_len(name) for name, _ in told), default=0)
+    for is_copied, group in groupby(told, key=lambda row: row[0] in copied):
+        made = Table.grid(padding=(0, 2, 0, 0))
+        made.add_column(no_wrap=True, style="dim", min_width=width)
+        made.add_column(overflow="fold")
+        for name, text in group:
+            if is_copied:
+                label = Text(name.ljust(width), "dim")
+                console().print(Text(" " * indent) + label + Text("  " + text), soft_wrap=True)
+            else:
+                made.add_row(Text(name), Text(text))
+        if made.row_count:
+            draw(Padding(made, (0, 0, 0, indent), expand=False))
 
 
 @contextmanager

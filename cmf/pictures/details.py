@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from cmf.core.model import Answer, Artifact, Code, Execution, Lineage, Node
 from cmf.core.values import Json
-from cmf.pictures.labels import duration, printable, size, title_of, type_of, whole_value
+from cmf.pictures.labels import command_line, duration, printable, size, title_of, type_of, whole_value
 
 Rows = list[tuple[str, str]]
 
@@ -56,7 +56,7 @@ def _run(node: Execution) -> Rows:
     rows = [("status", node.status), ("error", node.error), ("pipeline", node.pipeline), ("stage", node.stage)]
     rows += [("type", node.type), ("project", node.project), ("branch", node.branch)]
     rows += [("started", node.started_at), ("ended", node.ended_at), ("took", duration(node))]
-    rows += [("command", " ".join(node.command)), ("series", ", ".join(node.series))]
+    rows += [("command", command_line(node.command)), ("series", ", ".join(node.series))]
     return _told(rows)
 
 

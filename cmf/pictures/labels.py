@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from cmf.core.model import Artifact, ArtifactType, Edge, Execution, Lineage, Node
@@ -30,6 +31,29 @@ def _shown(character: str) -> str:
     if not steering:
         return character
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def command_line(arguments: Iterable[str]) -> str:
+    r"""A command as it is typed into a shell; no control character is in it, and what it stands for is not lost.
+
+    >>> print(command_line(["python", "-c", "a = 1\nprint(a)"]))
+    python -c $'a = 1\nprint(a)'
+    """
+    return " ".join(map(_quoted, arguments))
+
+
+def _quoted(argument: str) -> str:
+    if printable(argument) == argument:
+        return shlex.quote(argument)
+    return "$'" + "".join(map(_escaped, argument)) + "'"
+
+
+def _escaped(character: str) -> str:
+    """A character within `$'…'`, as bash, zsh and POSIX (since 2024) read it; bytes in octal, which has one length."""
+    known = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\", "'": r"\'"}
+    if character in known or printable(character) == character:
+        return known.get(character, character)
+    return "".join(f"\\{byte:03o}" for byte in character.encode(errors="surrogatepass"))
 
 
 def short_key(key: str) -> str:

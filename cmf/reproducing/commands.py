@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cmf.pictures.labels import command_line
+
 _INTERPRETER = re.compile(r"(python|pypy)[\d.]*(\.exe)?")
 
 
@@ -36,7 +38,7 @@ def runnable(recorded: Sequence[str], root: Path, base: Path) -> Command:
     for position, argument in enumerate(recorded):
         now = _moved(argument, root, base) if position else _program(argument, root, base)
         if now != argument:
-            replaced.append(f"{argument} → {now}")
+            replaced.append(f"{command_line([argument])} → {command_line([now])}")
         arguments.append(now)
     rest = arguments if arguments and not _is_interpreter(arguments[0]) else arguments[1:]
     outside = [a for a in rest if os.path.isabs(a) and not Path(a).is_relative_to(base)]  # noqa: PTH117 (text)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from cmf.core.errors import NotReproducible
 from cmf.core.model import Code
+from cmf.core.recipe import Recipe
 from cmf.versioning.git import project_name
+from cmf.versioning.git_refs import OTHER_PREFIX, PREFIX, branch_name
 from cmf.versioning.git_status import git
 
 
@@ -18,6 +22,13 @@ class Tree(NamedTuple):
 
     commit: str
     lacks: str = ""
+
+
+class Branch(NamedTuple):
+    """The name of a branch: as a repository has it, or else (`is_here` is false) as it is usual."""
+
+    name: str
+    is_here: bool
 
 
 def top_of(root: Path) -> Path:
@@ -35,7 +46,28 @@ def top_of(root: Path) -> Path:
     return Path(os.fsdecode(done.stdout.rstrip(b"\n")))
 
 
-def tree_of(top: Path, code: Code | None, branch: str) -> Tree:
+def run_branch(recipe: Recipe, folder: Path) -> Branch:
+    """The branch of commits that an execution has, asked of the repository that a folder lies in, if it does."""
+    names = branches_of(recipe)
+    patterns = [f"{place}/{name}" for place in ("refs/heads", "refs/remotes/*") for name in names]
+    found = ""
+    if names:
+        with suppress(OSError):  # there is no git on this machine
+            found = git(str(folder), "for-each-ref", "--format=%(refname)", *patterns).stdout.decode(errors="replace")
+    refs = found.splitlines()
+    known = next((name for name in names if any(ref.endswith(f"/{name}") for ref in refs)), None)
+    return Branch(known or next(iter(names), ""), known is not None)
+
+
+def branches_of(recipe: Recipe) -> tuple[str, ...]:
+    """What the branch of an execution may be called, the usual name first; none where it can have no branch."""
+    if recipe.pipeline is None or recipe.stage is None:
+        return ()
+    name = branch_name(recipe.pipeline, recipe.stage, recipe.execution)
+    return tuple(f"{prefix}/{name}" for prefix in (PREFIX, OTHER_PREFIX))
+
+
+def tree_of(top: Path, code: Code | None, branches: Sequence[str]) -> Tree:
     """The tree that an execution started with, fetched if it is not here.
 
     It is fetched only from an address that this repository has as a remote already, since a record may name any.
@@ -52,16 +84,16 @@ def tree_of(top: Path, code: Code | None, branch: str) -> Tree:
             raise NotReproducible(f"its commit is recorded as {commit[:80]!r}, which is no commit's id")
     wanted = code.snapshot or code.commit
     assert wanted
-    if _is_here(top, wanted) or _fetch(top, code.remote, wanted, branch):
+    if _is_here(top, wanted) or _fetch(top, code.remote, wanted, branches):
         return Tree(wanted)
     if (
         code.snapshot
         and code.commit
         and not code.dirty
-        and (_is_here(top, code.commit) or _fetch(top, code.remote, code.commit, ""))
+        and (_is_here(top, code.commit) or _fetch(top, code.remote, code.commit, ()))
     ):
         return Tree(code.commit, "files that git does not track: the snapshot that has them is not here")
-    raise NotReproducible(_how_to_get(top, code, wanted, branch))
+    raise NotReproducible(_how_to_get(top, code, wanted, branches))
 
 
 def add_worktree(top: Path, folder: Path, commit: str) -> None:
@@ -85,14 +117,14 @@ def _is_here(top: Path, commit: str) -> bool:
     return git(str(top), "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
 
 
-def _fetch(top: Path, remote: str | None, commit: str, branch: str) -> bool:
+def _fetch(top: Path, remote: str | None, commit: str, branches: Sequence[str]) -> bool:
     """Get a commit from the recorded remote, if this repository knows it; no branch, tag or FETCH_HEAD changes."""
     name = _known_remote(top, remote)
     if name is None:
         return False
     depth = ["--depth=1"] if _is_shallow(top) else []
     quiet = ["--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"]
-    for wanted in filter(None, (commit, branch and f"refs/heads/{branch}")):
+    for wanted in (commit, *(f"refs/heads/{branch}" for branch in branches)):
         git(str(top), "fetch", "--quiet", *quiet, *depth, "--refmap=", "--", name, wanted)
         if _is_here(top, commit):
             return True
@@ -116,7 +148,7 @@ def _is_shallow(top: Path) -> bool:
     return git(str(top), "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
 
 
-def _how_to_get(top: Path, code: Code, wanted: str, branch: str) -> str:
+def _how_to_get(top: Path, code: Code, wanted: str, branches: Sequence[str]) -> str:
     what = f"its commit {wanted} is not in {top}"
     if code.snapshot and code.commit and _is_here(top, code.commit):
         what = f"its tree differed from the commit {code.commit[:10]}, and {wanted}, which has it, is not in {top}"
@@ -124,7 +156,12 @@ def _how_to_get(top: Path, code: Code, wanted: str, branch: str) -> str:
         return f"{what}, and no remote to fetch it from was recorded; fetch it from the repository it was recorded in"
     if _known_remote(top, code.remote) is None:
         return f"{what}; if you trust {code.remote}, say 'git remote add NAME {code.remote}' and repeat this"
-    there = f"'git push {code.remote} {branch}' where it was recorded brings it there" if code.snapshot else ""
+    there = ""
+    if code.snapshot and branches:
+        usual, other = branches
+        there = (
+            f"'git push {code.remote} {usual}' where it was recorded brings it there (or {other}, if it is called so)"
+        )
     shallow = "; this clone is shallow: 'git fetch --unshallow'" if _is_shallow(top) else ""
     return f"{what}, and {code.remote} did not give it{'; ' if there else ''}{there}{shallow}"
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cmf.core.errors import FileProblem, ObjectProblem
@@ -74,20 +73,33 @@ class Holdings:
         if not re.fullmatch(r"[0-9a-f]{40,64}", commit) or item.is_folder:
             return False
         # `./`: from the clone's root, which need not be the repository's.
-        done = git(str(self._repository.root), "cat-file", "blob", f"{commit}:./{item.path}")
+        try:
+            done = git(str(self._repository.root), "cat-file", "blob", f"{commit}:./{item.path}")
+        except (OSError, ValueError):  # no git on this machine, a NUL in the path
+            return False
         return done.returncode == 0 and md5_of(done.stdout) == item.md5
 
     def _of_tree(self, tree: Path, item: Item) -> tuple[Part, ...] | None:
         assert item.md5 is not None
-        if os.path.isabs(item.path):  # noqa: PTH117 (it is text, from any site)
-            return None
-        path = tree / item.path
-        if not path.resolve().is_relative_to(tree.resolve()) or not self.is_at(path, item):
+        path = within(tree, item.path)
+        if path is None or not self.is_at(path, item):
             return None
         if not item.is_folder:
             return (Part("", item.md5, path),)
         names = self._repository.contents.at(path).names or ()
         return tuple(Part(name, "", path / name) for name in names)
+
+
+def within(tree: Path, path: str) -> Path | None:
+    """Where a recorded path is in a tree, links above it followed; None where that is not in the tree."""
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        return None
+    root, whole = tree.resolve(), tree / path
+    try:
+        folder = whole.parent.resolve()
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL
+        return None
+    return folder / whole.name if folder.is_relative_to(root) else None
 
 
 def _of_cache(cache: Cache, md5: str) -> Held | Missing:

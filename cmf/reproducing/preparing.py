@@ -8,38 +8,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from cmf.core.errors import FileProblem, NotReproducible
+from cmf.core.errors import NotReproducible
 from cmf.core.model import ArtifactType
 from cmf.core.recipe import Item, Recipe
 from cmf.places import FOLDER, KEPT
 from cmf.repository import Repository
 from cmf.reproducing.commands import Command, runnable
-from cmf.reproducing.commits import add_worktree, remove_worktree, top_of, tree_of
-from cmf.reproducing.fetching import fetch
-from cmf.reproducing.holdings import Holdings, Missing
-from cmf.reproducing.placing import Refused, place_in, put
+from cmf.reproducing.commits import add_worktree, branches_of, remove_worktree, top_of, tree_of
+from cmf.reproducing.holdings import Holdings
+from cmf.reproducing.laying import Laid, lay
 from cmf.settings import save
 from cmf.versioning.git_refs import branch_name
 
 REPRODUCED = "reproduced"
 """The folder in `.cmf` under which new folders are made."""
-
-
-class Laid(msgspec.Struct, frozen=True, kw_only=True):
-    """An input, and how it stands in the new folder: `code` came with the commit, `cache` and `tree` were copied.
-
-    `outside` is content at an absolute path or address, as recorded; `missing` says in `why` what is to be done.
-    """
-
-    path: str
-    key: str
-    state: Literal["code", "cache", "tree", "outside", "missing"]
-    why: str = ""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,13 +45,6 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     def missing(self) -> list[Laid]:
         """The inputs that are not there."""
         return [laid for laid in self.inputs if laid.state == "missing"]
-
-
-def run_branch(recipe: Recipe) -> str:
-    """The branch of commits that an execution has in the repository it was recorded in."""
-    if recipe.pipeline is None or recipe.stage is None:
-        return ""
-    return f"cmf/{branch_name(recipe.pipeline, recipe.stage, recipe.execution)}"
 
 
 def default_folder(repository: Repository, recipe: Recipe) -> Path:
@@ -89,13 +69,13 @@ def prepare(repository: Repository, recipe: Recipe, folder: Path, earlier: Seque
             f"{folder} is there already; name another with -o, or remove it with "
             f"'git -C {top} worktree remove --force {folder}'"
         )
-    tree = tree_of(top, recipe.code, run_branch(recipe))
+    tree = tree_of(top, recipe.code, branches_of(recipe))
     add_worktree(top, folder, tree.commit)
     try:
         base = _base(repository, top, folder.resolve())
-        _make_clone(repository, recipe, base)
-        holdings = Holdings(repository, earlier)
-        inputs = _lay_all([item for item in recipe.inputs if not _is_own(item)], base, repository, holdings)
+        wanted = [item for item in recipe.inputs if not _is_own(item)]
+        with closing(_make_clone(repository, recipe, base)) as clone:
+            inputs = lay(wanted, clone, repository, Holdings(repository, earlier))
         command = runnable(recipe.command, repository.root, base)
         at = _working_folder(base, recipe.working_folder)
     except BaseException:
@@ -126,14 +106,15 @@ def _base(repository: Repository, top: Path, folder: Path) -> Path:
     return base.resolve()
 
 
-def _make_clone(repository: Repository, recipe: Recipe, base: Path) -> None:
+def _make_clone(repository: Repository, recipe: Recipe, base: Path) -> Repository:
     if os.path.lexists(base / FOLDER):
         raise NotReproducible(f"the commit has a {FOLDER} in it, which is no part of code; nothing was prepared")
-    Repository.create(base, catch_up=False).close()
+    clone = Repository.create(base, catch_up=False)
     ours = repository.settings
     settings = {"project": recipe.project or ours.project, "namespace": ours.namespace, "server": ours.server}
     save(base / FOLDER / "config.toml", **{name: value for name, value in settings.items() if value})
     _share_cache(repository, base)
+    return clone
 
 
 def _share_cache(repository: Repository, base: Path) -> None:
@@ -145,38 +126,6 @@ def _share_cache(repository: Repository, base: Path) -> None:
     local = config.with_name("config.local")
     if config.is_file() and config.resolve().is_relative_to(base.resolve()) and not os.path.lexists(local):
         local.write_text(f"[cache]\n    dir = {repository.cache.settings.folder.resolve()}\n", encoding="utf-8")
-
-
-def _lay_all(items: Sequence[Item], base: Path, repository: Repository, holdings: Holdings) -> tuple[Laid, ...]:
-    laid = [_lay(item, base, holdings) for item in items]
-    lacking = [item for item, how in zip(items, laid, strict=True) if how.state == "missing"]
-    problems = fetch(repository, lacking, holdings)
-    return tuple(
-        how if how.state != "missing" else _lay(item, base, holdings, problems.get(item.key))
-        for item, how in zip(items, laid, strict=True)
-    )
-
-
-def _lay(item: Item, base: Path, holdings: Holdings, unfetched: str | None = None) -> Laid:
-    if item.url is not None:
-        return Laid(path=item.path, key=item.key, state="outside", why=f"at {item.url}")
-    if item.values is not None or item.md5 is None:
-        return Laid(path=item.path, key=item.key, state="outside", why="a record, or content that was not read")
-    place = place_in(base, item.path)
-    if isinstance(place, Refused):
-        where = Path(item.path) if item.path.startswith("/") else base / item.path
-        if ".." not in where.parts and holdings.is_at(where, item):
-            return Laid(path=item.path, key=item.key, state="outside", why="is there, as it was")
-        return Laid(path=item.path, key=item.key, state="missing", why=f"{place.why}: put it there yourself")
-    if holdings.is_at(place, item):
-        return Laid(path=item.path, key=item.key, state="code")
-    held = holdings.find(item)
-    if isinstance(held, Missing):
-        return Laid(path=item.path, key=item.key, state="missing", why=unfetched or held.why)
-    put(place, held.parts, base)
-    if item.is_folder and not holdings.is_at(place, item):
-        raise FileProblem(place, f"what was put there is not {item.key}; run 'cmf fsck', and fetch it again")
-    return Laid(path=item.path, key=item.key, state="cache" if held.place == "cache" else "tree")
 
 
 def _working_folder(base: Path, folder: str) -> Path:

@@ -7,15 +7,16 @@ from typing import Literal
 
 import msgspec
 
-from cmf.core.errors import FileProblem
+from cmf.core.errors import FileProblem, InvalidValue
 from cmf.core.model import ArtifactType, Execution
 from cmf.core.recipe import Item, Recipe
 from cmf.core.store import Filters
-from cmf.core.values import Json, encode
+from cmf.core.values import Json, encode, to_json
 from cmf.places import KEPT
 from cmf.questions import Query, StoreSource
 from cmf.repository import Repository
-from cmf.reproducing.placing import Refused, place_in
+from cmf.reproducing.holdings import within
+from cmf.tracking.value_files import read_values
 from cmf.versioning.content import Version, version_of
 
 Before = dict[str, tuple[Version, ...]]
@@ -41,17 +42,28 @@ def reruns(repository: Repository, recipe: Recipe) -> list[Recipe]:
 
 def files_before(recipe: Recipe, base: Path) -> Before:
     """The states of what is at the paths of outputs before a command runs: the commit may have them already."""
-    places = ((item.path, place_in(base, item.path)) for item in recipe.outputs)
-    return {path: state for path, place in places if isinstance(place, Path) and (state := _state(place))}
+    places = ((item.path, within(base, item.path)) for item in recipe.outputs)
+    return {path: state for path, place in places if place and (state := _state(place))}
 
 
 def compare(recipe: Recipe, again: list[Recipe], repository: Repository, before: Before) -> list[Verdict]:
-    """Each recorded output beside what the re-run made of it, in the tree or in its own records (`again`)."""
-    made = {item.path: item for run in reversed(again) for item in run.outputs}
-    return [
-        _unrecorded(item) if not again and _is_record(item) else _verdict(item, made.get(item.path), repository, before)
-        for item in recipe.outputs
-    ]
+    """Each recorded output beside what the re-run made of it, in the tree or in its own records (`again`).
+
+    Values that were read from a file that is an output itself are judged with the file.
+    """
+    made = {(item.path, item.values is None): item for run in reversed(again) for item in run.outputs}
+    files = {item.path for item in recipe.outputs if item.values is None}
+    read = {item.path: item for item in recipe.outputs if item.values is not None and item.path in files}
+
+    def judged(item: Item) -> Verdict:
+        if not again and _is_record(item):
+            return _unrecorded(item)
+        verdict = _verdict(item, made.get((item.path, item.values is None)), repository, before)
+        if (record := read.get(item.path)) is None:
+            return verdict
+        return _with_values(verdict, record, made.get((item.path, False)), repository)
+
+    return [judged(item) for item in recipe.outputs if item is not read.get(item.path)]
 
 
 def _is_record(item: Item) -> bool:
@@ -69,9 +81,9 @@ def _verdict(item: Item, made: Item | None, repository: Repository, before: Befo
         return _of_values(item, made)
     if item.path.startswith(f"{KEPT}/"):
         return _of_kept(item, made)
-    place = place_in(repository.root, item.path)
-    if item.md5 is None or isinstance(place, Refused):
-        why = place.why if isinstance(place, Refused) else "its content is not in the tree"
+    place = within(repository.root, item.path)
+    if item.md5 is None or place is None:
+        why = "its content is not in the tree" if place else "its path is not in the tree"
         return Verdict(path=item.path, recorded=item.key, found=None, judgement="not compared", why=why)
     if before.get(item.path, ()) == _state(place) != ():
         why = "it was in the tree before, and was not written again"
@@ -85,9 +97,28 @@ def _of_values(item: Item, made: Item | None) -> Verdict:
     """Metrics are records of one execution, so their keys always differ: it is their values that can be the same."""
     if made is None:
         return Verdict(path=item.path, recorded=item.key, found=None, judgement="missing", why="nothing was recorded")
-    changed = list(_changes(item.values or {}, made.values or {}))
+    changed = _changes(item.values or {}, made.values or {})
     judgement: Judgement = "differs" if changed else "identical"
     return Verdict(path=item.path, recorded=item.key, found=made.key, judgement=judgement, why=", ".join(changed))
+
+
+def _with_values(file: Verdict, record: Item, made: Item | None, repository: Repository) -> Verdict:
+    """The verdict on a file whose values were recorded too: which of them differ, where something does."""
+    if made is None and file.judgement != "differs":
+        return file
+    values = made.values if made else _values_at(repository.root / file.path)
+    if values is None:
+        return file
+    if changed := _changes(record.values or {}, values):
+        return msgspec.structs.replace(file, judgement="differs", why=", ".join(changed))
+    return msgspec.structs.replace(file, why="other bytes, the same values") if file.judgement == "differs" else file
+
+
+def _values_at(file: Path) -> dict[str, Json] | None:
+    try:
+        return {name: to_json(value) for name, value in read_values(file).items()}
+    except (FileProblem, InvalidValue):
+        return None
 
 
 def _of_kept(item: Item, made: Item | None) -> Verdict:

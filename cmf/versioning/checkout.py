@@ -1,29 +1,24 @@
-"""Objects of the cache put into the working tree: decided first, then done, and never outside of it.
-
-A file is written below an open folder, into which each step went without following a link: whoever swaps a folder
-for a link meanwhile, or before, gets nothing written where it leads.
-"""
+"""Objects of the cache put into the working tree: decided first, then done, and never outside of it."""
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from cmf.core.errors import FileProblem
-from cmf.journal import ulid
 from cmf.scratch import Scratch
 from cmf.versioning.cache import LAYOUT, Cache
 from cmf.versioning.contents import Contents
 from cmf.versioning.folders import files_in
 from cmf.versioning.ignoring import patterns_of
-from cmf.versioning.manifests import check_place
 from cmf.versioning.pointers import SUFFIX
+from cmf.versioning.work_tree import WorkTree
 
 
 class Changes(NamedTuple):
@@ -43,7 +38,7 @@ class Checkout:
         self._root = root
         self._cache = cache
         self._contents = contents
-        self._scratch = scratch
+        self._tree = WorkTree(root, scratch)
 
     def compare(self, path: str, key: str, files: Mapping[str, str] | None, *, force: bool) -> Changes:
         """What the tree lacks of an artifact; `files` are those of a folder, by their path in it.
@@ -51,8 +46,7 @@ class Checkout:
         Raises:
             FileProblem: it may not be put there, or something that is in no cache would be lost (unless `force`).
         """
-        check_place(path)
-        self._expect_no_link_above(path)
+        self._tree.check(path)
         whole = self._root / path
         if files is None:
             md5 = key.partition(":")[2]
@@ -75,11 +69,9 @@ class Checkout:
             ObjectProblem: an object is not in the cache.
         """
         for path in changes.removes:
-            with self._folder_of(path) as (folder, name), _naming(self._root / path):
-                os.unlink(name, dir_fd=folder)
+            self._tree.remove(path)
         for path, md5 in changes.writes.items():
-            with self._folder_of(path) as (folder, name), _naming(self._root / path):
-                self._write(folder, name, md5, executable)
+            self._tree.put(path, partial(self._copy, md5, executable=executable))
 
     def hide(self, folder: str) -> None:
         """Have git see nothing of a folder, where that has no `.gitignore` yet.
@@ -137,71 +129,10 @@ class Checkout:
         objects = os.path.realpath(self._cache.settings.folder / LAYOUT)
         return os.path.realpath(link).startswith(objects + os.sep) and link.exists()
 
-    def _expect_no_link_above(self, path: str) -> None:
-        for above in Path(path).parents:
-            if (self._root / above).is_symlink():
-                raise _linked(self._root / path, str(above))
-
-    @contextmanager
-    def _folder_of(self, path: str) -> Iterator[tuple[int, str]]:
-        """The open folder that a path lies in, made if it is not there, and the name in it."""
-        *folders, name = check_place(path)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        with _naming(self._root / path):
-            at = os.open(self._root, flags)
-        try:
-            for folder in folders:
-                with _naming(self._root / path):
-                    with suppress(FileExistsError):
-                        os.mkdir(folder, dir_fd=at)
-                    try:
-                        below = os.open(folder, flags, dir_fd=at)
-                    except OSError as exc:
-                        if exc.errno in (errno.ELOOP, errno.ENOTDIR):
-                            raise _linked(self._root / path, folder) from exc
-                        raise
-                os.close(at)
-                at = below
-            yield at, name
-        finally:
-            os.close(at)
-
-    def _write(self, folder: int, name: str, md5: str, executable: bool) -> None:
-        draft = self._scratch.path()
-        try:
-            self._cache.copy(md5, draft)
-            if executable and not draft.is_symlink() and draft.stat().st_nlink == 1:
-                draft.chmod(draft.stat().st_mode | 0o111)
-            try:
-                os.replace(draft, name, dst_dir_fd=folder)
-            except OSError as exc:
-                if exc.errno != errno.EXDEV:
-                    raise
-                _move_across(draft, folder, name)  # another file system is mounted there
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def _move_across(draft: Path, folder: int, name: str) -> None:
-    beside = f".cmf-{ulid()}"
-    mode = draft.stat().st_mode & 0o777
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=folder)
-    try:
-        with os.fdopen(file, "wb") as target, draft.open("rb") as source:
-            while block := source.read(1 << 20):
-                target.write(block)
-        os.replace(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        os.unlink(beside, dir_fd=folder)
-        raise
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise FileProblem(path, f"cannot be written ({exc.strerror or exc})") from exc
+    def _copy(self, md5: str, draft: Path, executable: bool) -> None:
+        self._cache.copy(md5, draft)
+        if executable and not draft.is_symlink() and draft.stat().st_nlink == 1:
+            draft.chmod(draft.stat().st_mode | 0o111)
 
 
 def _changed(path: Path) -> FileProblem:
@@ -209,7 +140,3 @@ def _changed(path: Path) -> FileProblem:
         path,
         "was changed here, and no cache has what it is now; record it, move it away, or say --force to lose it",
     )
-
-
-def _linked(path: Path, folder: str) -> FileProblem:
-    return FileProblem(path, f"lies behind {folder!r}, which is a link or no folder; nothing is written there")

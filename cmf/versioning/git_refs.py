@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from git import Repo
 
 PREFIX = "cmf"
-_OTHER_PREFIX = "cmf-runs"
+OTHER_PREFIX = "cmf-runs"
 """For repositories in which somebody has a branch `cmf`, beside which git allows no `cmf/…`."""
 
 LOCK_SECONDS = 5.0
@@ -32,7 +32,7 @@ class Refs:
         self._work = repo.working_dir or repo.git_dir
         self._packed_version: tuple[int, ...] | None = None
         self._packed_heads: dict[str, str] = {}
-        self.prefix = _OTHER_PREFIX if self.head(PREFIX) else PREFIX
+        self.prefix = OTHER_PREFIX if self.head(PREFIX) else PREFIX
 
     def head(self, branch: str) -> str | None:
         """The commit of a branch."""

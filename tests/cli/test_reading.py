@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 import cmf
 from cmf.core.store import Filters
@@ -97,6 +98,24 @@ def test_show_takes_a_path_and_names_the_runs_at_it(run: Run, clone: Path) -> No
     (clone / "below").mkdir()
     assert run("show", "../model.pkl", at=clone / "below").returncode == 1
     assert run("show", "model.pkl", at=clone).stdout == told
+
+
+def test_a_long_path_is_shortened_on_a_narrow_terminal_and_whole_on_a_pipe(run: Run, clone: Path) -> None:
+    long = "/".join(["data", *(f"folder-{n}" for n in range(12)), "训练数据", "train-2026.csv"])
+    endless = "x" * 20_000
+    (clone / long).parent.mkdir(parents=True)
+    (clone / long).write_text("1")
+    with cmf.run("digits", "split", params={"note": endless}, root=clone) as split:
+        split.output(clone / long)
+    kinds = {"show": (["show", split.key], long), "list": (["artifacts", "list"], long)}
+    for name, (command, path) in kinds.items():
+        assert path in run(*command, at=clone).stdout, name
+        for width in (80, 100):
+            told = run(*command, at=clone, FORCE_COLOR="1", COLUMNS=str(width)).stdout
+            (line,) = (line for line in re.sub(r"\x1b\[[\d;]*m", "", told).splitlines() if "train-2026.csv" in line)
+            assert cell_len(line) <= width
+            assert re.search(r"data/fol[^ ]*…[^ ]*train-2026\.csv .*  c4ca4238\b", line), line
+    assert endless in run("show", split.key, at=clone).stdout
 
 
 @pytest.mark.parametrize("command", [["show"], ["lineage"], ["lineage", "--format", "dot"]])

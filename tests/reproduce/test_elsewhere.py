@@ -19,7 +19,9 @@ from cmf.core.records import Stamped
 from cmf.pulled import write_pulled
 from cmf.repository import Repository
 from cmf.reproducing.holdings import Part
-from cmf.reproducing.placing import Refused, place_in, put
+from cmf.reproducing.laying import put
+from cmf.scratch import Scratch
+from cmf.versioning.work_tree import WorkTree
 
 Make = Callable[..., Site]
 
@@ -68,14 +70,22 @@ def test_a_commit_that_is_not_here_is_fetched_from_the_remote(author: Site, othe
     assert not (other.folder / ".git/FETCH_HEAD").read_text().startswith(author.git("rev-parse", "HEAD").strip())
 
 
-def test_a_snapshot_is_fetched_by_the_branch_of_the_run(author: Site, other: Site) -> None:
+@pytest.mark.parametrize("prefix", ["cmf", "cmf-runs"])
+def test_a_snapshot_is_fetched_by_the_branch_of_the_run(author: Site, other: Site, prefix: str) -> None:
+    if prefix == "cmf-runs":  # somebody has a branch `cmf`, beside which git allows no `cmf/…`
+        author.git("branch", "-D", *author.git("branch", "--list", "--format=%(refname:short)", "cmf/*").split())
+        author.git("branch", "cmf")
     author.write("train.py", TRAIN.replace("* factor", "* factor + 'dirty'"))
     author.python("train.py", "2")
     pull(author, other)
     other.write("train.txt", (author.folder / "train.txt").read_text())
     branch = author.json("show", "model.txt")["recipe"]["branch"]
+    assert branch.startswith(f"{prefix}/digits/train/")
+    assert f"{branch}\n" in author.cmf("show", "model.txt").stdout
+    assert f"{branch.replace(prefix, 'cmf')}  (not here)\n" in other.cmf("show", "model.txt").stdout
     told = other.cmf("reproduce", "model.txt", "--run", code=1).stderr
-    assert f"git push {author.git('remote', 'get-url', 'origin').strip()} {branch}" in told
+    assert f"git push {author.git('remote', 'get-url', 'origin').strip()} cmf/" in told
+    assert branch in told
 
     author.git("push", "--quiet", "origin", branch)
     told = other.cmf("reproduce", "model.txt", "--run").stdout
@@ -184,16 +194,35 @@ def test_recorded_paths_never_lead_out_of_the_folder(site: Site, tmp_path: Path,
     assert not Path("/tmp/cmf-evil.txt").exists()
 
 
+def test_an_input_behind_a_link_that_stays_in_the_tree_is_put_where_it_leads(with_dvc: Site) -> None:
+    site = with_dvc
+    site.write("store/.gitignore", "in.txt\n")
+    (site.folder / "data").symlink_to("store")
+    site.write("store/in.txt", "in")
+    code = "import cmf\nwith cmf.run('p', 'linked') as run:\n    run.input('data/in.txt')\n    run.input('empty')\n"
+    site.write(
+        "linked.py", code + "    open('out.txt', 'w').write(open('data/in.txt').read()); run.output('out.txt')\n"
+    )
+    site.git("add", "store/.gitignore", "data")
+    site.git("commit", "--quiet", "--message=A link in the tree")
+    site.run("mkdir", "empty")
+    site.python("linked.py")
+    told = site.json("reproduce", "out.txt", "--run", "-o", "../again")
+    assert {laid["path"]: laid["state"] for laid in told["inputs"]} == {"data/in.txt": "cache", "empty": "cache"}
+    assert (site.folder / "../again/store/in.txt").read_text() == "in"
+
+
 def test_a_manifest_that_names_files_outside_is_refused(tmp_path: Path) -> None:
     base = tmp_path / "base"
     (base / "images").mkdir(parents=True)
     source = tmp_path / "source"
     source.write_text("evil")
-    place = place_in(base, "images")
-    assert not isinstance(place, Refused)
-    for name in ("../../evil", "/evil", "../.git"):
+    (base / "out").symlink_to(tmp_path)
+    scratch = Scratch(base / "scratch")
+    for path, name in [("images", "../../evil"), ("images", "/evil"), ("images", "../.git"), ("out/deep", "evil")]:
         with pytest.raises(FileProblem):
-            put(place, [Part(name, md5_of(b"evil"), source)], base)
+            put(WorkTree(base, scratch), path, [Part("well", "", source), Part(name, md5_of(b"evil"), source)])
+    scratch.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "source"]
 
 

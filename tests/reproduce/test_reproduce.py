@@ -71,6 +71,37 @@ def test_metrics_are_compared_by_their_values(site: Site) -> None:
     assert "steps" not in told.partition("differs")[2]
 
 
+def test_values_that_were_read_from_a_file_are_judged_with_it(site: Site) -> None:
+    script = 'echo "{\\"same\\": 1, \\"time\\": ${TIME}}" > m.json'
+    site.run("touch", "m.json")
+    site.cmf("run", "-m", "m.json", "--", "bash", "-c", script, TIME="1")
+    key = site.json("log")[0]["key"]
+    told = site.cmf("reproduce", key, "--run", "-o", "../same", TIME="1").stdout
+    assert "  identical  m.json\n\nreproduced: 1 of 1 outputs" in told
+    told = site.cmf("reproduce", key, "--run", "-o", "../other", code=3, TIME="2").stdout
+    assert "  differs  m.json  (time: 1 → 2)\n\nreproduced: 0 of 1 outputs" in told
+    told = site.cmf("reproduce", key, "--run", "-o", "../blank", code=3, TIME="1 ").stdout
+    assert "  differs  m.json  (other bytes, the same values)\n" in told
+
+
+def test_a_shown_command_has_no_control_characters_and_can_be_pasted(site: Site) -> None:
+    script = "printf '%s|' \"$@\" > said.txt\n\techo made # \x1b[31m \u202e \\ it's"
+    arguments = ["bash", "-c", script, "-", "two\nlines", "é '\\n'", "", "\x1b]0;x\x07\x85\u2028", "$HOME"]
+    site.cmf("run", "-o", "said.txt", "--", *arguments)
+    said = (site.folder / "said.txt").read_bytes()
+    key = site.json("log")[0]["key"]
+    narrow = {"COLUMNS": "60", "FORCE_COLOR": "1"}
+    shown = site.cmf("show", key, **narrow).stdout.partition("To run it again")[2]
+    shown = re.sub(r"\x1b\[[\d;]*m", "", shown)  # our own colours
+    command = next(line for line in shown.split("\n") if line.startswith("  command "))
+    prepared = site.cmf("reproduce", key, "-o", "../again").stdout
+    assert not set("\t\x1b\x07\x85\u202e\u2028") & set(shown + prepared)
+    (site.folder / "said.txt").unlink()
+    for folder, pasted in (("..", prepared.partition("Command\n")[2]), (".", command.partition("command")[2])):
+        site.run("bash", "-euc", pasted)
+        assert (site.folder / folder / ("again/said.txt" if folder == ".." else "said.txt")).read_bytes() == said
+
+
 def test_an_output_that_was_there_and_is_not_written_again_is_not_taken_for_one(site: Site) -> None:
     site.write("train.py", TRAIN.replace("run.output(", "import os; os.environ.get('AGAIN') or run.output("))
     site.write("made.md", "made")
