@@ -79,15 +79,7 @@ class Checkout:
         Raises:
             FileProblem: it cannot be written.
         """
-        path = f"{folder}/.gitignore"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with (
-            self._folder_of(path) as (at, name),
-            _naming(self._root / path),
-            suppress(FileExistsError),
-            os.fdopen(os.open(name, flags, 0o644, dir_fd=at), "wb") as file,
-        ):
-            file.write(b"*\n")  # this file among them
+        self._tree.add(f"{folder}/.gitignore", b"*\n")  # this file among them
 
     def is_executable(self, path: str, key: str) -> bool:
         """Whether the `.dvc` file beside a file says that it is a program."""

@@ -51,6 +51,20 @@ class WorkTree:
             finally:
                 draft.unlink(missing_ok=True)
 
+    def add(self, path: str, content: bytes) -> None:
+        """Make a small file, unless something is there.
+
+        Raises:
+            FileProblem: it cannot be written.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with (
+            self._folder_of(path) as (folder, name),
+            suppress(FileExistsError),
+            os.fdopen(os.open(name, flags, 0o644, dir_fd=folder), "wb") as file,
+        ):
+            file.write(content)
+
     def make_folder(self, path: str) -> None:
         """Make a folder, unless it is there.
 
