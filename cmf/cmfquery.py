@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmf.compat import dump
+from cmf.compat.arguments import AnyPath, checked, checked_methods
 from cmf.compat.files import content_file, read_parquet
 from cmf.compat.frames import artifact_row, execution_row, frame
 from cmf.compat.graph import Graph, Near
@@ -32,6 +33,7 @@ DataFrame = Any
 """One of pandas, which need not be installed."""
 
 
+@checked_methods
 class CmfQuery:
     """Questions to the clone that `filepath` lies in, to a server whose address it is, or to the clone's server.
 
@@ -40,10 +42,10 @@ class CmfQuery:
         SettingsProblem: `is_server`, and the clone has none.
     """
 
-    def __init__(self, filepath: str = "mlmd", is_server: bool = False) -> None:
+    def __init__(self, filepath: AnyPath = "mlmd", is_server: bool = False) -> None:
         self.filepath = filepath
         self._repository: Repository | None = None
-        if filepath.startswith(("http://", "https://")):
+        if isinstance(filepath, str) and filepath.startswith(("http://", "https://")):
             self._graph = Graph(query(filepath))
             return
         self._repository = Repository.find(folder_of(filepath))
@@ -259,7 +261,7 @@ class CmfQuery:
         self, execution_id: int | Collection[int], pipeline_id: int | None = None
     ) -> list[int]:
         """The ids of the executions whose outputs one execution (or several) read."""
-        ids = [execution_id] if isinstance(execution_id, int) else execution_id
+        ids = execution_id if isinstance(execution_id, Collection) else [execution_id]
         return self.get_one_hop_parent_executions_ids(ids, pipeline_id)
 
     def get_all_parent_executions_by_id(
@@ -317,7 +319,8 @@ class CmfQuery:
         return None
 
     @staticmethod
-    def read_dataslice(name: str) -> DataFrame:
+    @checked
+    def read_dataslice(name: AnyPath) -> DataFrame:
         """A data slice, from the path of its file.
 
         Raises:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cmf.cli.groups import Once, group
 from cmf.cli.terminal import say
 
 Pipeline = Annotated[str, typer.Option("-p", "--pipeline_name", metavar="NAME", help="The pipeline.")]
@@ -25,10 +26,7 @@ JOBS = 32
 
 
 def _group(name: str, example: str) -> typer.Typer:
-    """A group of cmflib's commands. With one command alone, Typer would take the group for it but for the callback."""
-    app = typer.Typer(name=name, help=f"As in cmflib: {name}.", epilog=f"Example: cmf {example}", no_args_is_help=True)
-    app.callback()(lambda: None)
-    return app
+    return group(name, f"As in cmflib: {name}.", example)
 
 
 metadata = _group("metadata", "metadata push -p digits")
@@ -40,7 +38,7 @@ repo = _group("repo", "repo push -p digits")
 GROUPS = (metadata, artifact, execution, pipeline, repo)
 
 
-@metadata.command("push", epilog="Example: cmf metadata push -p digits")
+@metadata.command("push", cls=Once, epilog="Example: cmf metadata push -p digits")
 def metadata_push(
     pipeline_name: Pipeline, file_name: File = "./mlmd", execution_uuid: Uuid = None, tensorboard_path: Board = None
 ) -> None:
@@ -50,7 +48,7 @@ def metadata_push(
     say(commands.metadata_push(pipeline_name, file_name, tensorboard_path, execution_uuid))
 
 
-@metadata.command("pull", epilog="Example: cmf metadata pull -p digits")
+@metadata.command("pull", cls=Once, epilog="Example: cmf metadata pull -p digits")
 def metadata_pull(pipeline_name: Pipeline, file_name: File = "./mlmd", execution_uuid: Uuid = None) -> None:
     """Bring a pipeline's metadata, as `cmf pull --pipeline` does."""
     from cmf.compat import commands
@@ -58,7 +56,7 @@ def metadata_pull(pipeline_name: Pipeline, file_name: File = "./mlmd", execution
     say(commands.metadata_pull(pipeline_name, file_name, execution_uuid))
 
 
-@metadata.command("export", epilog="Example: cmf metadata export -p digits -j digits.json")
+@metadata.command("export", cls=Once, epilog="Example: cmf metadata export -p digits -j digits.json")
 def metadata_export(
     pipeline_name: Pipeline,
     json_file_name: Annotated[str | None, typer.Option("-j", "--json_file_name", metavar="FILE")] = None,
@@ -74,7 +72,7 @@ def metadata_export(
     say(commands.metadata_export(pipeline_name, json_file_name, file_name, overwrite=asked))
 
 
-@artifact.command("push", epilog="Example: cmf artifact push -p digits")
+@artifact.command("push", cls=Once, epilog="Example: cmf artifact push -p digits")
 def artifact_push(pipeline_name: Pipeline, file_name: File = "./mlmd", jobs: Jobs = JOBS) -> None:
     """Send the bytes of artifacts, as `cmf artifacts push` does."""
     from cmf.compat import commands
@@ -82,7 +80,7 @@ def artifact_push(pipeline_name: Pipeline, file_name: File = "./mlmd", jobs: Job
     say(commands.artifact_push(pipeline_name, file_name, jobs))
 
 
-@artifact.command("pull", epilog="Example: cmf artifact pull -p digits -a model.pkl")
+@artifact.command("pull", cls=Once, epilog="Example: cmf artifact pull -p digits -a model.pkl")
 def artifact_pull(pipeline_name: Pipeline, file_name: File = "./mlmd", artifact_name: Name = None) -> None:
     """Bring the bytes of a pipeline's artifacts, as `cmf artifacts pull` does."""
     from cmf.compat import commands
@@ -90,7 +88,7 @@ def artifact_pull(pipeline_name: Pipeline, file_name: File = "./mlmd", artifact_
     say(commands.artifact_pull(pipeline_name, file_name, artifact_name))
 
 
-@artifact.command("list", epilog="Example: cmf artifact list -p digits")
+@artifact.command("list", cls=Once, epilog="Example: cmf artifact list -p digits")
 def artifact_list(pipeline_name: Pipeline, file_name: File = "./mlmd", artifact_name: Name = None) -> None:
     """List a pipeline's artifacts."""
     from cmf.compat import commands
@@ -98,7 +96,7 @@ def artifact_list(pipeline_name: Pipeline, file_name: File = "./mlmd", artifact_
     say(commands.artifact_list(pipeline_name, file_name, artifact_name))
 
 
-@execution.command("list", epilog="Example: cmf execution list -p digits")
+@execution.command("list", cls=Once, epilog="Example: cmf execution list -p digits")
 def execution_list(pipeline_name: Pipeline, file_name: File = "./mlmd", execution_uuid: Uuid = None) -> None:
     """List a pipeline's executions."""
     from cmf.compat import commands
@@ -106,7 +104,7 @@ def execution_list(pipeline_name: Pipeline, file_name: File = "./mlmd", executio
     say(commands.execution_list(pipeline_name, file_name, execution_uuid))
 
 
-@pipeline.command("list", epilog="Example: cmf pipeline list")
+@pipeline.command("list", cls=Once, epilog="Example: cmf pipeline list")
 def pipeline_list(file_name: File = "./mlmd") -> None:
     """List the pipelines, as Python writes a list."""
     from cmf.compat import commands
@@ -114,7 +112,7 @@ def pipeline_list(file_name: File = "./mlmd") -> None:
     say(commands.pipeline_list(file_name))
 
 
-@repo.command("push", epilog="Example: cmf repo push -p digits")
+@repo.command("push", cls=Once, epilog="Example: cmf repo push -p digits")
 def repo_push(
     pipeline_name: Pipeline,
     file_name: File = "./mlmd",
@@ -128,7 +126,7 @@ def repo_push(
     say(commands.repo_push(pipeline_name, file_name, tensorboard_path, execution_uuid, jobs))
 
 
-@repo.command("pull", epilog="Example: cmf repo pull -p digits")
+@repo.command("pull", cls=Once, epilog="Example: cmf repo pull -p digits")
 def repo_pull(pipeline_name: Pipeline, file_name: File = "./mlmd", execution_uuid: Uuid = None) -> None:
     """Bring metadata, the branch of git that is checked out, and bytes."""
     from cmf.compat import commands

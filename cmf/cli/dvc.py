@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmf.cli.groups import Once, group
 from cmf.cli.options import JsonOption
 from cmf.cli.terminal import note, say, say_json
 
 if TYPE_CHECKING:
     from cmf.ingest.dvc import Ingested
 
-EXAMPLE = "Example: cmf dvc ingest pipelines/digits --pipeline digits"
+EXAMPLE = "dvc ingest pipelines/digits --pipeline digits"
 
-app = typer.Typer(help="Bring in what DVC recorded.", epilog=EXAMPLE, no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:  # with one command alone, Typer would take the group for it
-    pass
+app = group("dvc", "Bring in what DVC recorded.", EXAMPLE)
 
 
-@app.command(epilog=EXAMPLE)
+@app.command(cls=Once, epilog=f"Example: cmf {EXAMPLE}")
 def ingest(
     folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where dvc.yaml and dvc.lock are.")] = Path(),
     pipeline: Annotated[
@@ -54,7 +50,7 @@ def ingest(
     for text in done.notes:
         note(text)
     if as_json:
-        say_json({"executions": done.executions, "statements": done.statements, "notes": done.notes})
+        say_json(done._asdict())
     else:
         say(_words(done))
 
@@ -63,6 +59,8 @@ def _words(done: Ingested) -> str:
     from cmf.pictures.labels import counted
 
     stages = counted(len(done.executions), "stage")
+    if not done.executions:
+        return "nothing to record: no stage is in both dvc.yaml and dvc.lock"
     if not done.statements:
-        return f"nothing new: {stages}, recorded before"
+        return f"nothing new: {stages}, known already"
     return f"{stages} recorded, {counted(done.statements, 'statement')} new"

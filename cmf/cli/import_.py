@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmf.cli.groups import Once, group
 from cmf.cli.options import JsonOption
 from cmf.cli.terminal import note, progress, say, say_json
 
 if TYPE_CHECKING:
     from cmf.ingest.mlmd import Imported
 
-EXAMPLE = "Example: cmf import mlmd ./mlmd --pipeline digits"
+EXAMPLE = "import mlmd ./mlmd --pipeline digits"
 
-app = typer.Typer(help="Bring in what other programs recorded.", epilog=EXAMPLE, no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:  # with one command alone, Typer would take the group for it
-    pass
+app = group("import", "Bring in what other programs recorded.", EXAMPLE)
 
 
-@app.command(epilog=EXAMPLE)
+@app.command(cls=Once, epilog=f"Example: cmf {EXAMPLE}")
 def mlmd(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A SQLite file of ML Metadata, as cmflib writes it.")],
     pipeline: Annotated[str | None, typer.Option(metavar="NAME", help="Only what belongs to this pipeline.")] = None,
@@ -61,5 +57,7 @@ def _words(done: Imported) -> str:
             (done.contexts, "context"),
         )
     )
-    news = counted(done.statements, "statement") + " new" if done.statements else "nothing new, imported before"
+    if not any((done.executions, done.artifacts, done.events, done.contexts)):
+        return "nothing to record: the file holds nothing that was asked for"
+    news = counted(done.statements, "statement") + " new" if done.statements else "nothing new, all known already"
     return f"{found}: {news}"

@@ -6,12 +6,14 @@ A `file_name` names no file here: the clone is the one that the folder it lies i
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
+from cmf.compat.arguments import AnyPath, checked
 from cmf.compat.graph import Graph, Near
 from cmf.compat.ids import executions_of, path_in
 from cmf.compat.objects import Artifact
@@ -36,10 +38,11 @@ class Reply(str):
         return str(self)
 
 
+@checked
 def metadata_push(
     pipeline_name: str,
-    file_name: str = "./mlmd",
-    tensorboard_path: str | None = None,
+    file_name: AnyPath = "./mlmd",
+    tensorboard_path: AnyPath | None = None,
     execution_uuid: str | None = None,
 ) -> Reply:
     """Send to the server what it does not have of the clone, which has this pipeline.
@@ -58,8 +61,8 @@ def metadata_push(
         if tensorboard_path is not None:
             warnings.warn(
                 f"{tensorboard_path}: logs of TensorBoard are not sent with the metadata; record them with "
-                f"log_dataset({tensorboard_path!r}, 'output'), and 'cmf artifact push' sends them",
-                stacklevel=2,
+                f"log_dataset({os.fspath(tensorboard_path)!r}, 'output'), and 'cmf artifact push' sends them",
+                stacklevel=3,
             )
         server = sync.remote(repository)
         pushed = sync.push(repository, server)
@@ -68,7 +71,8 @@ def metadata_push(
     return Reply(f"{counted(pushed.applied, 'record')} sent to {server.url}")
 
 
-def metadata_pull(pipeline_name: str, file_name: str = "./mlmd", execution_uuid: str | None = None) -> Reply:
+@checked
+def metadata_pull(pipeline_name: str, file_name: AnyPath = "./mlmd", execution_uuid: str | None = None) -> Reply:
     """Bring what the server has of a pipeline, or of one execution with what it used, into the clone.
 
     Raises:
@@ -91,8 +95,9 @@ def metadata_pull(pipeline_name: str, file_name: str = "./mlmd", execution_uuid:
     return Reply(f"{counted(pulled.operations, 'operation')} pulled from {server.url}")
 
 
+@checked
 def metadata_export(
-    pipeline_name: str, json_file_name: str | None = None, file_name: str = "./mlmd", *, overwrite: bool = False
+    pipeline_name: str, json_file_name: AnyPath | None = None, file_name: AnyPath = "./mlmd", *, overwrite: bool = False
 ) -> Reply:
     """Write a pipeline as JSON in cmflib's form to a file, `<pipeline>.json` where none is named.
 
@@ -111,12 +116,13 @@ def metadata_export(
             json.dump(json.loads(text), out, indent=4)
     except FileExistsError as exc:
         raise FileProblem(file, "is there already; name another file, or delete it") from exc
-    except OSError as exc:
-        raise FileProblem(file, exc.strerror or str(exc)) from exc
+    except (OSError, ValueError) as exc:  # a name with a NUL is a ValueError
+        raise FileProblem(file, getattr(exc, "strerror", None) or str(exc)) from exc
     return Reply(f"{pipeline_name} written to {file}")
 
 
-def artifact_push(pipeline_name: str, filepath: str = "./mlmd", jobs: int = 32) -> Reply:
+@checked
+def artifact_push(pipeline_name: str, filepath: AnyPath = "./mlmd", jobs: int = 32) -> Reply:
     """Send the bytes of what was recorded in the clone to DVC's default remote, if it lacks them.
 
     Raises:
@@ -133,7 +139,8 @@ def artifact_push(pipeline_name: str, filepath: str = "./mlmd", jobs: int = 32) 
     return Reply(f"{counted(pushed.objects, 'object')} ({size(pushed.size_bytes)}) sent to {pushed.remote}")
 
 
-def artifact_pull(pipeline_name: str, file_name: str = "./mlmd", artifact_name: str | None = None) -> Reply:
+@checked
+def artifact_pull(pipeline_name: str, file_name: AnyPath = "./mlmd", artifact_name: str | None = None) -> Reply:
     """Bring the bytes of all that a pipeline used, or of one artifact, to their places in the tree.
 
     An artifact is named by its full name, the path it was used under, or the last part of that; of several the newest
@@ -160,13 +167,15 @@ def artifact_pull(pipeline_name: str, file_name: str = "./mlmd", artifact_name: 
     return Reply(told + (f", {len(pulled.elsewhere):,} kept elsewhere" if pulled.elsewhere else ""))
 
 
-def pipeline_list(file_name: str = "./mlmd") -> Reply:
+@checked
+def pipeline_list(file_name: AnyPath = "./mlmd") -> Reply:
     """The names of the clone's pipelines, as Python writes a list."""
     with closing(Repository.find(folder_of(file_name))) as repository:
         return Reply([pipeline.name for pipeline in _graph(repository).pipelines()])
 
 
-def execution_list(pipeline_name: str, file_name: str = "./mlmd", execution_uuid: str | None = None) -> Reply:
+@checked
+def execution_list(pipeline_name: str, file_name: AnyPath = "./mlmd", execution_uuid: str | None = None) -> Reply:
     """The executions of a pipeline, or one of them, as a table.
 
     Raises:
@@ -185,7 +194,8 @@ def execution_list(pipeline_name: str, file_name: str = "./mlmd", execution_uuid
     return Reply(_table(["id", *columns[:3], "name", *columns[3:]], rows))
 
 
-def artifact_list(pipeline_name: str, file_name: str = "./mlmd", artifact_name: str | None = None) -> Reply:
+@checked
+def artifact_list(pipeline_name: str, file_name: AnyPath = "./mlmd", artifact_name: str | None = None) -> Reply:
     """What the executions of a pipeline used, or what of it has a name, as a table; see `artifact_pull` for names.
 
     Raises:
@@ -202,10 +212,11 @@ def artifact_list(pipeline_name: str, file_name: str = "./mlmd", artifact_name: 
     return Reply(_table(["id", "name", "type", "create_time_since_epoch", "url", "uri"], rows))
 
 
+@checked
 def repo_push(
     pipeline_name: str,
-    filepath: str = "./mlmd",
-    tensorboard_path: str | None = None,
+    filepath: AnyPath = "./mlmd",
+    tensorboard_path: AnyPath | None = None,
     execution_uuid: str | None = None,
     jobs: int = 32,
 ) -> Reply:
@@ -222,7 +233,8 @@ def repo_push(
     return Reply("\n".join(said))
 
 
-def repo_pull(pipeline_name: str, file_name: str = "./mlmd", execution_uuid: str | None = None) -> Reply:
+@checked
+def repo_pull(pipeline_name: str, file_name: AnyPath = "./mlmd", execution_uuid: str | None = None) -> Reply:
     """Bring metadata, then the branch that is checked out, then bytes. A branch that went its own way is left alone.
 
     Raises:
@@ -236,7 +248,8 @@ def repo_pull(pipeline_name: str, file_name: str = "./mlmd", execution_uuid: str
     return Reply("\n".join(said))
 
 
-def dvc_ingest(file_name: str = "./mlmd") -> Reply:
+@checked
+def dvc_ingest(file_name: AnyPath = "./mlmd") -> Reply:
     """Record the stages of the DVC pipeline in the folder, as its `dvc.lock` has them.
 
     Raises:

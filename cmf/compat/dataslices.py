@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmf.compat.arguments import AnyPath, checked_methods
 from cmf.compat.files import OwnFile, content_file, own_file, read_parquet, write_frame, write_parquet
 from cmf.compat.ids import artifact_of, uri_of
 from cmf.compat.objects import Artifact
@@ -26,6 +27,7 @@ HASH = "hash"
 KIND = "dataslice"
 
 
+@checked_methods
 class DataSlice:
     """A list of files that becomes an artifact when it is committed. Made by `Cmf.create_dataslice`."""
 
@@ -34,7 +36,7 @@ class DataSlice:
         self.writer = writer
         self.props: dict[str, dict[str, Any]] = {}
 
-    def add_data(self, path: str, custom_properties: Properties | None = None) -> None:
+    def add_data(self, path: AnyPath, custom_properties: Properties | None = None) -> None:
         """Add a file or folder, by the hash that it has now.
 
         Raises:

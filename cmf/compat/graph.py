@@ -51,6 +51,16 @@ class Graph:
             if isinstance(node, model.Stage) and node.pipeline in pipelines and node.retracted is None:
                 yield translate.stage(node, pipeline)
 
+    def node(self, key: str) -> model.Node:
+        """The pipeline or stage of this process's store with this key.
+
+        Raises:
+            UnknownKey
+        """
+        for node in self._store.nodes([key]) if self._store is not None else ():
+            return node
+        raise UnknownKey(key)
+
     def stage(self, name: str) -> tuple[str, str] | None:
         """The pipeline and the stage that a stage's full name stands for; None where no pipeline begins so."""
         for pipeline in self.pipelines():

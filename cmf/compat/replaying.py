@@ -5,6 +5,7 @@ An execution is the one that its UUID names: one of ours if the clone knows it, 
 
 from __future__ import annotations
 
+from cmf.compat.arguments import checked_methods
 from cmf.compat.ids import artifact_of, executions_of, path_in, recorded_by_cmflib
 from cmf.compat.objects import Artifact, Context, Execution
 from cmf.compat.session import Properties, Session
@@ -17,6 +18,7 @@ from cmf.starting import take_up_run
 _OF_MODEL = ("model_framework", "model_type", "model_name")
 
 
+@checked_methods
 class Replaying:
     """The part of `Cmf` that replays."""
 

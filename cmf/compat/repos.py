@@ -71,8 +71,8 @@ def _git(folder: Path, *arguments: str) -> str:
         done = subprocess.run(
             ["git", *arguments], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
-    except OSError as exc:
-        raise CmfError(f"git cannot be started: {exc.strerror or exc}") from exc
+    except (OSError, ValueError) as exc:  # an argument with a NUL is a ValueError
+        raise CmfError(f"git cannot be started: {getattr(exc, 'strerror', None) or exc}") from exc
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise CmfError(f"git {arguments[0]} in {folder}: {said}")

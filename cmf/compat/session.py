@@ -6,20 +6,26 @@ import atexit
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+import msgspec
+
+from cmf.clock import now
 from cmf.compat import translate
+from cmf.compat.arguments import AnyPath, checked
 from cmf.compat.graph import Graph
 from cmf.compat.objects import Artifact, Context, Execution
-from cmf.core import model
-from cmf.core.errors import InvalidValue
+from cmf.core import answers, model
+from cmf.core.delta import fold
+from cmf.core.errors import InvalidValue, StoreIncompatible, StoreUnavailable, UnknownKey
 from cmf.core.model import Code, Edge, UseKind
-from cmf.core.operations import ExecutionIdentity, ForeignIdentity, NamedIdentity, PutContext, RunIdentity, put_context
-from cmf.core.values import Json, check_name, to_json
+from cmf.core.operations import ExecutionIdentity, Operation, SetProperty, put_context, put_execution
+from cmf.core.records import make_stamp
+from cmf.core.values import check_name
 from cmf.properties import set_properties
 from cmf.questions import Query, StoreSource
 from cmf.recorder import Recorder
@@ -27,10 +33,12 @@ from cmf.recording import ending, open_repository
 from cmf.starting import Start, resume_run, start_run, take_up_run
 
 Properties = Mapping[str, object]
+T = TypeVar("T")
 Status = Literal["complete", "failed", "aborted"]
 
 
-def folder_of(filepath: str | os.PathLike[str]) -> Path:
+@checked
+def folder_of(filepath: AnyPath) -> Path:
     """The folder that cmflib's `filepath` lies in: where the clone is, and what paths are relative to."""
     return Path(os.path.abspath(os.path.dirname(os.fspath(filepath)) or "."))  # noqa: PTH100, PTH120 (keeps links)
 
@@ -38,7 +46,7 @@ def folder_of(filepath: str | os.PathLike[str]) -> Path:
 class Session:
     """A place to record in. It ends the execution that is open when the next one is created, or the process ends."""
 
-    def __init__(self, filepath: str | os.PathLike[str], pipeline: str, properties: Properties | None) -> None:
+    def __init__(self, filepath: AnyPath, pipeline: str, properties: Properties | None) -> None:
         self.folder = folder_of(filepath)
         self.repository = open_repository(self.folder)
         self.pipeline = check_name(pipeline or self.folder.name, "the pipeline's name")
@@ -48,8 +56,9 @@ class Session:
         self._last: ExecutionIdentity | None = None
         self._ends = True
         self._remote: str | None = None
-        self._told: dict[str, Json] = {}
-        self.parent = self._context(put_context("pipeline", self.pipeline, namespace=self._namespace), properties)
+        self._told: Sequence[SetProperty] = ()
+        put = put_context("pipeline", self.pipeline, namespace=self._namespace)
+        self.parent = translate.pipeline(self._recorded(put.key, [put, *set_properties(put.key, properties or {})]))
 
     @property
     def graph(self) -> Graph:
@@ -67,7 +76,14 @@ class Session:
         repository = self.repository
         return Graph(Query(StoreSource(repository.view), repository.root), self._namespace, repository.view)
 
-    def whole(self, path: str | os.PathLike[str]) -> Path:
+    def asked(self, ask: Callable[[Graph], T]) -> T | None:
+        """An answer of the graph to what was recorded just now; None where the graph cannot be asked."""
+        try:
+            return ask(self.graph)
+        except (InvalidValue, UnknownKey, StoreUnavailable, StoreIncompatible):  # recording does not depend on it
+            return None
+
+    def whole(self, path: AnyPath) -> Path:
         """A path as it is meant: relative to the session's folder, wherever the process is by now."""
         return self.folder / path
 
@@ -75,7 +91,8 @@ class Session:
         """Record a stage, the one that the next execution is of."""
         self.stage = check_name(stage, "the stage's name")
         put = put_context("stage", stage, self.parent.key, self._namespace)
-        self.stage_context = self._context(put, properties)
+        node = self._recorded(put.key, [put, *set_properties(put.key, properties or {})])
+        self.stage_context = translate.stage(node, self.pipeline)
         return self.stage_context
 
     def begin(self, type_: str, properties: Properties | None, command: str | None, *, named: bool) -> Execution:
@@ -89,6 +106,7 @@ class Session:
             self.open(resume_run(self.repository, self.pipeline, stage, type_))
             self._tell_of_named(properties or {}, parts)
         else:
+            self._told = ()
             self.open(start_run(self.repository, Start.of(self.pipeline, stage, properties, type_, parts)))
         return self.execution()
 
@@ -118,41 +136,21 @@ class Session:
             recorder.end(status, error, keep_series=False)  # `commit_metrics` makes the file, if one is wanted
 
     def execution(self) -> Execution:
-        """The execution that is open, as it was begun."""
+        """The execution that is open, as it is now."""
         recorder = self.running()
-        match recorder.identity:
-            case RunIdentity() as run:
-                node = model.Execution(
-                    key=recorder.key,
-                    name=run.stage,
-                    pipeline=run.pipeline,
-                    stage=run.stage,
-                    type=run.type,
-                    started_at=run.started_at,
-                    command=run.command,
-                    code=run.code,
-                    parameters=run.parameters,
-                )
-            case NamedIdentity() as named:
-                node = model.Execution(
-                    key=recorder.key,
-                    name=named.name,
-                    pipeline=named.pipeline,
-                    stage=named.stage,
-                    type=named.stage,
-                    properties=self._told,
-                )
-            case ForeignIdentity() as foreign:
-                node = model.Execution(key=recorder.key, name=foreign.run, pipeline=self.pipeline, stage=self.stage)
-        return translate.execution(node, self._namespace)
+        node = _node(recorder.key, [put_execution(recorder.identity), *self._told])
+        assert isinstance(node, model.Execution)
+        return self.asked(lambda graph: graph.execution(recorder.key)) or translate.execution(node, self._namespace)
 
     def put(self, direction: UseKind, path: str, recorded: model.Artifact, url: str | None = None) -> Artifact:
         """An artifact that the open execution was just said to have read or written, as cmflib's object."""
+        if (known := self.asked(lambda graph: graph.artifact(recorded.key))) is not None:
+            return known
         execution = self.running().key
         ends = (recorded.key, execution) if direction == "input" else (execution, recorded.key)
         use = Edge(key=execution, source=ends[0], target=ends[1], kind=direction, path=path, url=url)
         user = model.Execution(key=execution, name=self.pipeline, code=Code(remote=self._remote))
-        return translate.artifact(recorded, [use], {execution: user})
+        return translate.artifact(msgspec.structs.replace(recorded, first_seen=now()), [use], {execution: user})
 
     def shown(self, path: Path) -> str:
         """The path under which the recorder knows a file."""
@@ -168,23 +166,29 @@ class Session:
             "Git_Start_Commit": code.commit if code else None,
         }
         said = {**properties, **{name: value for name, value in told.items() if value}}
-        self.running().set(said)
-        self._told = {name: to_json(value) for name, value in said.items()}
+        self._told = set_properties(self.running().key, said)
+        self.running().write(self._told)
 
     @property
     def _namespace(self) -> str | None:
         return self.repository.settings.namespace
 
-    def _context(self, put: PutContext, properties: Properties | None) -> Context:
-        self.repository.record([put, *set_properties(put.key, properties or {})])
-        if put.kind == "pipeline":
-            return translate.pipeline(model.Pipeline(key=put.key, name=put.name))
-        return translate.stage(model.Stage(key=put.key, name=put.name), self.pipeline)
+    def _recorded(self, key: str, operations: Sequence[Operation]) -> model.Node:
+        """Record what is said of a pipeline or stage; → it, as it is now."""
+        self.repository.record(operations)
+        return self.asked(lambda graph: graph.node(key)) or _node(key, operations)
 
 
 def script_name() -> str:
     """What cmflib calls a stage or execution that was not given a name: the script, without its suffix."""
     return Path(sys.argv[0]).stem or "interactive"
+
+
+def _node(key: str, operations: Sequence[Operation]) -> model.Node:
+    """What operations by themselves say of a node."""
+    stamp = make_stamp(now(), "now", 1)
+    (node,) = answers.nodes(fold((stamp, operation) for operation in operations), [key], {})
+    return node
 
 
 def _parts(command: str) -> tuple[str, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from cmf.compat.arguments import AnyPath, checked
 from cmf.compat.commands import Reply
 from cmf.compat.repos import set_remote
 from cmf.core.addresses import without_secrets
@@ -15,8 +17,6 @@ from cmf.repository import Repository
 from cmf.settings import load, save
 from cmf.versioning.dvc_config import default_remote, dvc_root, remotes
 from cmf.versioning.dvc_setup import set_default_remote, set_options, set_up
-
-Kind = Literal["local", "minioS3", "amazonS3", "sshremote", "osdfremote"]
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:80"
 
@@ -54,9 +54,10 @@ _OTHERS: Final = {"osdfremote": ("osdf_cache", "key_id", "key_path", "key_issuer
 _NEEDED: Final = {"minioS3": ("endpoint_url",)}
 
 
+@checked
 def cmf_init(
-    type: Kind | Literal[""] = "",  # noqa: A002 (cmflib's name)
-    path: str = "",
+    type: str = "",  # noqa: A002 (cmflib's name)
+    path: AnyPath = "",
     git_remote_url: str = "",
     cmf_server_url: str = DEFAULT_SERVER,
     url: str = "",
@@ -87,7 +88,7 @@ def cmf_init(
         SettingsProblem, CmfError
     """
     given: dict[str, Any] = {
-        "path": path,
+        "path": os.fspath(path),
         "git_remote_url": git_remote_url,
         "url": url,
         "endpoint_url": endpoint_url,
@@ -131,6 +132,7 @@ def cmf_init_show() -> Reply:
     return Reply("\n".join(told))
 
 
+@checked
 def non_related_args(type: str, args: Mapping[str, Any]) -> list[str]:  # noqa: A002 (cmflib's name)
     """The arguments that are given and that `cmf_init` has no use for with this type.
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from cmf.compat import dataslices
+from cmf.compat.arguments import AnyPath, checked_methods
 from cmf.compat.files import read_parquet
 from cmf.compat.objects import Artifact, Context, Execution
 from cmf.compat.replaying import Replaying, direction_of
@@ -24,6 +25,7 @@ from cmf.recording import ending
 LABELS, LABELS_URI = "labels", "labels_uri"
 
 
+@checked_methods
 class Cmf(Replaying):
     """Records executions of one pipeline, with the methods of cmflib's class of this name.
 
@@ -45,7 +47,7 @@ class Cmf(Replaying):
 
     def __init__(
         self,
-        filepath: str | os.PathLike[str] = "mlmd",
+        filepath: AnyPath = "mlmd",
         pipeline_name: str = "",
         custom_properties: Properties | None = None,
         graph: bool = False,
@@ -132,10 +134,10 @@ class Cmf(Replaying):
 
     def log_dataset(
         self,
-        url: str,
+        url: AnyPath,
         event: str,
         custom_properties: Properties | None = None,
-        label: str | None = None,
+        label: AnyPath | None = None,
         label_properties: Properties | None = None,
         external: bool = False,
     ) -> Artifact:
@@ -154,7 +156,7 @@ class Cmf(Replaying):
 
     def log_model(
         self,
-        path: str,
+        path: AnyPath,
         event: str,
         model_framework: str = "Default",
         model_type: str = "Default",
@@ -181,11 +183,11 @@ class Cmf(Replaying):
         """Record that the execution put out a validation of this version."""
         return self._record(VALIDATION, {**(custom_properties or {}), "version": version}, VALIDATION)
 
-    def log_python_env(self, url: str) -> Artifact:
+    def log_python_env(self, url: AnyPath) -> Artifact:
         """Record a file that describes an environment as an input. `create_execution` records one by itself."""
         return self._use(url, "input", ArtifactType.ENVIRONMENT, None)
 
-    def log_label(self, url: str, dataset_name: str, custom_properties: Properties | None = None) -> Artifact:
+    def log_label(self, url: AnyPath, dataset_name: str, custom_properties: Properties | None = None) -> Artifact:
         """Record a file of labels as an input, and that it labels a dataset, named by its path or its full name.
 
         Raises:
@@ -197,7 +199,7 @@ class Cmf(Replaying):
             raise UnknownKey(f"{dataset_name} (log the dataset before its labels)")
         return self._label(url, graph.artifact(key), custom_properties)
 
-    def log_dvc_lock(self, file_path: str) -> str:
+    def log_dvc_lock(self, file_path: AnyPath) -> str:
         """Commit a `dvc.lock` on the execution's branch; → the commit, as `git log` begins, empty without git.
 
         Raises:
@@ -264,8 +266,10 @@ class Cmf(Replaying):
         return graph.artifact(graph.artifact_key(artifact_id))
 
     def update_existing_artifact(self, artifact: Artifact, custom_properties: Properties) -> None:
-        """Set properties of an artifact, and keep its others."""
+        """Set properties of an artifact, and keep its others. The object has them too."""
         self._session.repository.record(set_properties(artifact.key, custom_properties))
+        if (known := self._session.asked(lambda graph: graph.artifact(artifact.key))) is not None:
+            vars(artifact).update(vars(known))
 
     def update_dataset_url(self, artifact: Artifact, updated_url: str) -> None:
         """Say where the bytes of an artifact can be found too: its property `url`, which nothing here fetches from."""
@@ -275,7 +279,7 @@ class Cmf(Replaying):
         """The same of several models; → they, as they are now."""
         for artifact in dup_artifact:
             self.update_dataset_url(artifact, updated_url)
-        return [self._session.graph.artifact(artifact.key) for artifact in dup_artifact]
+        return dup_artifact
 
     def update_model_output(self, artifact: Artifact) -> None:
         """Record the custom properties that an artifact's object has by now."""
@@ -286,12 +290,12 @@ class Cmf(Replaying):
         relation = PutRelation(kind="derived_from", source=artifact_target.key, target=artifact_source.key)
         self._session.repository.record([relation])
 
-    def _use(self, url: str, event: str, type_: str, properties: Properties | None) -> Artifact:
+    def _use(self, url: AnyPath, event: str, type_: str, properties: Properties | None) -> Artifact:
         direction, path = direction_of(event), self._session.whole(url)
         if is_address(os.fspath(url)):
             raise InvalidValue(
-                f"{without_secrets(url)}: what is elsewhere is not fetched; record a file of this machine, or a "
-                f"version that you know, with log_dataset_with_version(URL, HASH, {event!r})"
+                f"{without_secrets(os.fspath(url))}: what is elsewhere is not fetched; record a file of this machine, "
+                f"or a version that you know, with log_dataset_with_version(URL, HASH, {event!r})"
             )
         recorder = self._session.running()
         # What is known as a model is no dataset for being read as one.
@@ -305,12 +309,13 @@ class Cmf(Replaying):
         self._note_execution()
         return self._session.put("output", name, recorded)
 
-    def _label(self, url: str, dataset: Artifact, properties: Properties | None) -> Artifact:
+    def _label(self, url: AnyPath, dataset: Artifact, properties: Properties | None) -> Artifact:
         label = self._use(url, "input", ArtifactType.LABEL, {**(properties or {}), "dataset_uri": dataset.uri})
+        shown = self._session.shown(self._session.whole(url))
         known = self._session.graph.artifact(dataset.key).custom_properties.plain()
         told = {
-            LABELS: _with(known.get(LABELS), self._session.shown(self._session.whole(url))),
-            LABELS_URI: _with(known.get(LABELS_URI), label.name),
+            LABELS: _with(known.get(LABELS), shown),
+            LABELS_URI: _with(known.get(LABELS_URI), f"{shown}:{label.uri}"),
         }
         relation = PutRelation(kind="labels", source=label.key, target=dataset.key)
         self._session.running().write([relation, *set_properties(dataset.key, told)])

@@ -131,7 +131,7 @@ def check_name(name: str, what: str) -> str:
         raise InvalidValue(f"{what} must be text, not {type(name).__name__}")
     if not 0 < len(name) <= MAX_NAME or any(ord(c) < 32 or ord(c) == 127 for c in name):
         raise InvalidValue(f"{what} {name[:60]!r} must have 1 to {MAX_NAME} characters and no control characters")
-    _check_text(name, what)
+    check_text(name, what)
     return name
 
 
@@ -195,13 +195,13 @@ def _convert(value: object, what: str, depth: int) -> Json:
         case enum.Enum():
             return _convert(value.value, what, depth)
         case str():
-            return _check_text(str(value), what)
+            return check_text(str(value), what)
         case int():
             return _number(int(value))
         case float():
             return _number(float(value))
         case os.PathLike():
-            return _check_text(os.fspath(value), what)
+            return check_text(os.fspath(value), what)
         case datetime.datetime() | datetime.date() | datetime.time():
             return value.isoformat()
     if depth == 0:
@@ -244,7 +244,7 @@ def _key_text(key: object, what: str) -> str:
         case enum.Enum():
             return _key_text(key.value, what)
         case str():
-            return _check_text(str(key), what)
+            return check_text(str(key), what)
         case None | bool() | int() | float():
             return _key_of_number(key)
     raise InvalidValue(f"{what} has a key that is a {type(key).__name__}; keys are text or numbers")
@@ -270,7 +270,12 @@ def _digits(value: int) -> str:
     return str(value)
 
 
-def _check_text(text: str, what: str) -> str:
+def check_text(text: str, what: str) -> str:
+    """That a text is valid Unicode.
+
+    Raises:
+        InvalidValue: it is not.
+    """
     if not text.isascii():
         try:
             text.encode()

@@ -228,8 +228,14 @@ def _read(file: Path) -> bytes | None:
         return file.read_bytes()
     except FileNotFoundError:
         return None
+    except IsADirectoryError as exc:
+        raise FileProblem(
+            file,
+            f"is a folder where a file of {'git' if file.suffix != SUFFIX else 'DVC'}'s belongs; nothing was recorded. "
+            f"Rename the folder, or set CMF_DATA=none to record without such files",
+        ) from exc
     except OSError as exc:
-        raise FileProblem(file, exc.strerror or str(exc)) from exc
+        raise FileProblem(file, f"cannot be read ({exc.strerror or exc}); nothing was recorded") from exc
 
 
 def _with_line(file: Path, name: str) -> bytes:

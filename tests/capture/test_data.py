@@ -355,7 +355,7 @@ def test_a_place_where_no_dvc_file_can_be_written_is_named(tree: WorkTree) -> No
     (tree.folder / "data").mkdir()
     (tree.folder / "data" / "a").write_text("a")
     (tree.folder / "data" / "a.dvc").mkdir()
-    with cmf.run("digits", "train") as run, pytest.raises(FileProblem, match=r"a\.dvc: Is a directory"):
+    with cmf.run("digits", "train") as run, pytest.raises(FileProblem, match=r"a\.dvc: is a folder .* Rename"):
         run.input("data/a")
     assert not cmf.query().show(run.key).uses
 

@@ -143,6 +143,9 @@ def test_failures_are_errors_and_exit_codes(clone: Path, tmp_path: Path, monkeyp
         assert (done.returncode, done.stdout) == (1, ""), arguments
         assert done.stderr.startswith("cmf: ") and done.stderr.count("\n") == 1, done.stderr
     assert alias("metadata", "push", at=clone).returncode == 2
+    for twice in (("execution", "list", "-p", "penguins", "-p", "other"), ("init", "local", "--path=a", "--path", "a")):
+        done = alias(*twice, at=clone)
+        assert (done.returncode, done.stdout) == (2, "") and "is given 2 times" in " ".join(done.stderr.split())
     with pytest.raises(UnknownKey, match="nearest: penguins"):
         cmf.artifact_list("penguin")
     for call in (cmf.metadata_push, cmf.metadata_export, cmf.artifact_push, cmf.repo_push):

@@ -15,6 +15,7 @@ from cmf.core.model import Artifact, Execution
 from cmf.core.store import Filters
 from cmf.questions import Query, StoreSource
 from cmf.repository import Repository
+from cmf.segments import check
 
 
 def test_a_pipeline_written_for_cmflib_runs_and_its_questions_are_answered(project: Path) -> None:
@@ -111,5 +112,5 @@ def assert_recorded(project: Path) -> None:
     assert slices == {asked.key("data/features/train.csv"), asked.key("data/features/test.csv")}
     (pipeline,) = asked.pipelines()
     assert pipeline.properties == {"owner": "ana"}
-    assert not list(repository.check())
+    assert not list(check(repository.segments))
     repository.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_what_cannot_be_recorded_is_an_error_that_leaves_no_trace(
     with pytest.raises(UnknownKey, match="log the dataset before its labels"):
         writer.log_label("raw.csv", "unknown.csv")
     for wrong in (-1, 2**60, True, "7"):
-        with pytest.raises(InvalidValue, match="is no id"):
+        with pytest.raises(InvalidValue, match="is no id|artifact_id must be a whole number, not str"):
             writer.get_artifact(wrong)  # type: ignore[arg-type]
     for call in (writer.get_artifact, writer.update_execution):
         with pytest.raises(UnknownKey, match="the id 7 of an"):
@@ -125,6 +126,101 @@ def test_what_cannot_be_recorded_is_an_error_that_leaves_no_trace(
     after = open_repository(clone).view.state()
     assert {**after.artifacts, **after.uses} == {**before.artifacts, **before.uses}
     writer.finalize()
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda w: cmf.Cmf(7), "filepath must be a path, as text or as a Path, not int (7)"),
+        (lambda w: w.create_execution("E", ["C", 1]), "create_execution: custom_properties must be a dict"),
+        (lambda w: w.log_dataset(123, "input"), "log_dataset: url must be a path"),
+        (lambda w: w.log_dataset("raw.csv", "input", {1: 2}), "name must be text, not int"),
+        (
+            lambda w: w.log_metric("m", [1]),
+            "log_metric: custom_properties must be a dict of names and values, not list",
+        ),
+        (lambda w: w.log_metric("m", {"loss": object()}), "metric 'loss' is a object, which JSON cannot hold"),
+        (lambda w: w.update_dataset_url("raw.csv", "u"), "artifact must be an artifact, as get_artifact(id) gives it"),
+        (lambda w: w.update_model_url([3], "u"), "artifact must be an artifact"),
+        (lambda w: w.log_dataset_with_version("a", None, "input"), "version must be text, not NoneType"),
+        (lambda w: w.create_dataslice("s").add_data(b"raw.csv"), "add_data: path must be a path"),
+        (lambda w: cmfquery.CmfQuery().get_artifact(b"raw.csv"), "get_artifact: name must be text, not bytes"),
+        (lambda w: cmfquery.CmfQuery().get_artifact("\ud800"), "get_artifact: name '\\ud800' is not valid Unicode"),
+        (lambda w: cmfquery.CmfQuery().get_all_executions_by_ids_list(7), "exe_ids must be a list of ids, not int"),
+        (lambda w: cmf.metadata_push("p", execution_uuid=7), "execution_uuid must be text, not int"),
+    ],
+)
+def test_an_argument_of_another_type_is_told_by_its_name(
+    clone: Path, call: Callable[[cmf.Cmf], object], problem: str
+) -> None:
+    with cmf.Cmf(pipeline_name="digits") as writer:
+        with pytest.raises(InvalidValue, match=re.escape(problem)):
+            call(writer)
+        with pytest.raises(TypeError, match="missing 1 required positional argument: 'event'"):
+            writer.log_dataset("raw.csv")  # type: ignore[call-arg]
+        assert writer.log_dataset(clone / "raw.csv", event="input").name.startswith("raw.csv:")
+
+
+def test_what_a_call_gives_is_what_a_question_answers(clone: Path) -> None:
+    (clone / "copy.csv").write_text("1,2\n")
+    (clone / "model.pkl").write_text("a model")
+    with cmf.Cmf(pipeline_name="digits", custom_properties={"owner": "ana"}) as writer:
+        contexts = [
+            writer.parent_context,
+            writer.create_context("train", {"team": "a"}),
+            writer.create_context("train"),
+        ]
+        for is_new in (True, False):
+            begun = writer.create_execution("Train", {"C": 1}, create_new_execution=is_new)
+            assert begun == writer.update_execution(begun.id)
+        made = [
+            writer.log_model("model.pkl", "output", model_name="m", custom_properties={"depth": 2}),
+            writer.log_model("model.pkl", "input"),
+            writer.log_dataset("raw.csv", "input", {"rows": 1}),
+            writer.log_dataset("copy.csv", "output"),
+            writer.log_execution_metrics("scores", {"accuracy": 0.5}),
+            writer.log_validation_output("v1"),
+            writer.log_dataset_with_version("s3://b/x", "d" * 32, "input", {"url": "s3://b/x"}),
+        ]
+        writer.update_existing_artifact(made[2], {"rows": 2})
+        assert made[2].custom_properties == {"rows": 2}
+        writer.update_model_url([made[0]], "s3://b/model")
+        graph = writer._session.graph
+        assert contexts[1:] == [graph.context(context.id) for context in contexts[1:]]
+        assert (contexts[0].custom_properties, contexts[2].custom_properties) == ({"owner": "ana"}, {"team": "a"})
+    assert made[0].properties["url"] == "s3://b/model"
+    query = cmfquery.CmfQuery()
+    for artifact in (made[0], *made[2:]):
+        known = query.get_artifact_df(artifact).iloc[0].to_dict()
+        known.pop("custom_properties_rows", None)  # those of the copy are of before the update
+        found = query.get_artifact(artifact.name)
+        assert found is not None
+        asked = found.iloc[0].to_dict()
+        asked.pop("custom_properties_rows", None)
+        assert known == asked and known["create_time_since_epoch"] > 0
+
+
+def test_a_forked_child_is_told_of_what_it_records_without_the_graph(clone: Path) -> None:
+    program = """
+import os, cmf
+with cmf.Cmf(pipeline_name="digits") as writer:
+    writer.create_context("train", {"team": "a"})
+    writer.create_execution("Train", {"C": 1})
+    if os.fork() == 0:
+        model = writer.log_model("raw.csv", "output", custom_properties={"depth": 2})
+        assert model.name.startswith("raw.csv:") and model.custom_properties == {"depth": 2}
+        assert model.create_time_since_epoch > 0
+        context = writer.create_context("test", {"team": "b"})
+        assert (context.name, context.custom_properties) == ("digits/test", {"team": "b"})
+        execution = writer.create_execution("N", {"C": 2}, create_new_execution=False)
+        assert execution.name == "N" and execution.custom_properties == {"C": 2}
+        writer.finalize()
+        os._exit(0)
+    assert os.wait()[1] == 0
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=clone, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert [e.status for e in executions(clone)] == ["complete", "complete"]
 
 
 def test_ids_are_made_of_keys_and_outlive_the_view(clone: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -298,6 +300,74 @@ def test_content_that_is_elsewhere_has_a_key_under_its_address(tmp_path: Path) -
     assert uses["s3://bucket/x"].source.startswith("checksum:")
     assert uses["outside.bin"].properties == {"isexec": True}
     assert uses["inner/versioned"].target.endswith(".dir")
+
+
+def test_an_output_outside_of_the_clone_is_told_and_never_put_anywhere(tmp_path: Path, run: Run) -> None:
+    """The same in a clone elsewhere, whatever the folders above it are called."""
+    (tmp_path / "bytes").mkdir()
+    content = b"secret"
+    md5 = hashlib.md5(content).hexdigest()
+    paths = ["../model.pkl", "../../up/deep.bin", "/srv/data/x.bin", "{root}/inside.bin", "../clone/also.bin"]
+    found = []
+    for clone in (tmp_path / "one/clone", tmp_path / "two/further/clone"):
+        clone.mkdir(parents=True)
+        run("git", "init", "-q", at=clone)
+        run("cmf", "init", "--artifacts", str(tmp_path / "bytes"), at=clone)
+        outs = "".join(f"    - {{path: '{path.format(root=clone)}', md5: {md5}}}\n" for path in paths)
+        (clone / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  a:\n    cmd: x\n    outs:\n{outs}")
+        (clone / "dvc.yaml").write_text("stages: {a: {cmd: x}}")
+        cached = clone / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        cached.parent.mkdir(parents=True)
+        cached.write_bytes(content)
+        done = run("cmf", "dvc", "ingest", at=clone)
+        outside = "../model.pkl, ../../up/deep.bin, /srv/data/x.bin: outside of the clone"
+        assert outside in " ".join(done.stderr.split()), done.stderr
+        (execution,) = executions(clone)
+        uses = open_repository(clone).view.detail(execution.key, 100).uses  # type: ignore[union-attr]
+        found.append({use.path for use in uses})
+        pulled = run("cmf", "artifacts", "pull", execution.key, at=clone)
+        assert "is no place in the working tree" in " ".join(pulled.stderr.split()), pulled.stdout + pulled.stderr
+        assert (clone / "inside.bin").read_bytes() == (clone / "also.bin").read_bytes() == content
+        assert not (clone.parent / "model.pkl").exists() and not Path("/srv/data/x.bin").exists()
+        close_repositories()
+    assert found[0] == found[1] == {"../model.pkl", "../../up/deep.bin", "/srv/data/x.bin", "inside.bin", "also.bin"}
+
+
+BOMB = "".join(f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 40))
+MERGES = "".join(f"  a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 40))
+
+
+@pytest.mark.parametrize("bomb", [f"  a0: &a0 [1]\n{BOMB}", f"  a0: &a0 {{b: 1}}\n{MERGES}", "  a0: &a0 [*a0]\n"])
+@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml"])
+def test_aliases_that_make_far_more_of_a_file_than_it_is_are_refused_at_once(
+    tmp_path: Path, name: str, bomb: str
+) -> None:
+    (tmp_path / ".cmf").mkdir()
+    for file in ("dvc.lock", "dvc.yaml"):
+        (tmp_path / file).write_text("stages: {}\n")
+    (tmp_path / name).write_text(f"stages: {{}}\nvars:\n{bomb}")
+    began = time.process_time()
+    with pytest.raises(FileProblem, match="malformed: (its aliases|an alias)"):
+        ingested(tmp_path)
+    assert time.process_time() - began < 2
+
+
+def test_a_file_with_many_aliases_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / ".cmf").mkdir()
+    stages = "".join(f"  s{i}: {{<<: *common, cmd: run {i}, meta: *facts}}\n" for i in range(300))
+    facts = ", ".join(f"f{i}: {i}" for i in range(100))
+    (tmp_path / "dvc.yaml").write_text(
+        f"x: &common {{cmd: run, frozen: true}}\ny: &facts {{{facts}}}\nstages:\n{stages}"
+        "  grid: {matrix: {a: &ten [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], b: *ten, c: *ten, d: *ten, e: *ten, f: *ten}}\n"
+    )
+    (tmp_path / "dvc.lock").write_text(
+        "schema: '2.0'\nstages:\n" + "".join(f"  s{i}: {{cmd: run {i}}}\n" for i in range(300))
+    )
+    done = ingested(tmp_path)
+    assert len(done.executions) == 300
+    assert executions(tmp_path)[0].properties["frozen"] is True
+    assert executions(tmp_path)[0].properties["meta"]["f99"] == 99  # type: ignore[index,call-overload]
+    assert "stage 'grid': its matrix stands for 1,000,000 stages" in " ".join(done.notes)
 
 
 def test_a_lock_of_schema_1_is_read(tmp_path: Path) -> None:

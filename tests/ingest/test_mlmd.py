@@ -374,5 +374,12 @@ def test_the_command_says_what_it_found(unpacked: Unpack, tmp_path: Path, run: C
     assert again["statements"] == 0
     log = run("cmf", "log", "--pipeline", "digits", "--stage", "evaluate", at=tmp_path / "clone").stdout
     assert "digits/evaluate" in log
+    again = run("cmf", "import", "mlmd", str(file), at=tmp_path / "clone").stdout
+    assert again.endswith(": nothing new, all known already\n")
+    with sqlite3.connect(file) as db:
+        for table in ("Execution", "Artifact", "Event", "Context", "Association", "Attribution", "ParentContext"):
+            db.execute(f"DELETE FROM {table}")  # noqa: S608
+    first = run("cmf", "import", "mlmd", str(file), at=tmp_path / "clone").stdout
+    assert first == "nothing to record: the file holds nothing that was asked for\n"
     failed = run("cmf", "import", "mlmd", str(tmp_path / "nothing"), at=tmp_path / "clone", fails=True)
     assert failed.stderr == f"cmf: {tmp_path / 'nothing'}: is not there\n"

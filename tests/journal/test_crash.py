@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import sys
@@ -11,28 +10,22 @@ import warnings
 from pathlib import Path
 
 import pytest
+from crashes import crash
 
 from cmf.core.series import SeriesQuestion, points_of
 from cmf.repository import Repository
 from cmf.segments import JournalWarning, check
 
-
-def crash(folder: Path, kills: int) -> dict[str, int]:
-    seed = random.randrange(2**32)
-    command = [sys.executable, str(Path(__file__).with_name("crashing.py")), str(folder), str(kills), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=folder)
-    assert done.returncode == 0, f"seed {seed}:\n{done.stdout}\n{done.stderr}"
-    found: dict[str, int] = json.loads(done.stdout)
-    return found
+CRASHING = Path(__file__).with_name("crashing.py")
 
 
 def test_kill_9_at_200_random_moments_loses_nothing(tmp_path: Path) -> None:
-    assert crash(tmp_path, 200)["kills"] == 200
+    assert crash(CRASHING, tmp_path, 200)["kills"] == 200
 
 
 @pytest.mark.soak
 def test_kill_9_at_2000_random_moments_loses_nothing(tmp_path: Path) -> None:
-    assert crash(tmp_path, 2_000)["kills"] == 2_000
+    assert crash(CRASHING, tmp_path, 2_000)["kills"] == 2_000
 
 
 def test_interrupts_at_150_random_moments_damage_nothing(tmp_path: Path) -> None:

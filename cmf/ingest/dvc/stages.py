@@ -84,6 +84,7 @@ class _Ingestion:
         self._outputs = {item.key for entry in self._entries.values() for item in entry.outs}
         self.statements = Statements(SOURCE, settings.namespace)
         self.notes = [*self._definitions.notes]
+        self._outside: dict[str, None] = {}
 
     def state(self) -> tuple[str, ...]:
         """State every stage that both files know; → the keys of the executions."""
@@ -94,11 +95,18 @@ class _Ingestion:
         for name in self._definitions.stages.keys() - self._entries.keys():
             self.notes.append(f"{self._yaml_file}: stage {name!r} has no entry in dvc.lock: it has not run")
         self.notes.sort()
-        return tuple(
+        stated = tuple(
             self._stage(name, self._entries[name], definition)
             for name, definition in self._definitions.stages.items()
             if name in self._entries
         )
+        if self._outside:
+            some, rest = list(self._outside)[:5], len(self._outside) - 5
+            self.notes.append(
+                f"{self._lock_file}: {', '.join(some)}{f' and {rest:,} more' if rest > 0 else ''}: outside of the "
+                f"clone {self._root}. The content is recorded; no pull or reproduction puts anything there"
+            )
+        return stated
 
     def _stage(self, name: str, entry: Entry, definition: Definition) -> str:
         put = put_execution(ForeignIdentity(source=SOURCE, run=_identity(self._folder, name, entry)))
@@ -171,12 +179,19 @@ class _Ingestion:
             self.notes.append(f"{self._lock_file}: no hash of {', '.join(map(str, unhashed))}; kept as 'without_hash'")
 
     def _path(self, folder: str, path: str) -> str:
-        """A path of the lock, from the clone's root; one that leads out of it as a whole path, an address as it is."""
+        """A path of the lock, from the clone's root, so that any machine says the same; an address as it is.
+
+        One that leads out of the clone begins with `..`, or if the lock has it so, it is a whole path.
+        """
         if "://" in path:
             return without_secrets(path)
-        whole = posixpath.normpath(posixpath.join(self._root.as_posix(), self._folder, folder, path))
-        root = self._root.as_posix().rstrip("/") + "/"
-        return whole.removeprefix(root)
+        root = self._root.as_posix()
+        told = posixpath.join(self._folder, folder, path)
+        shown = posixpath.relpath(posixpath.join(root, told), root)
+        if shown.startswith("../"):
+            shown = posixpath.normpath(told) if told.startswith("/") else shown
+            self._outside[shown] = None
+        return shown
 
 
 def check_there(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from cmf.core.errors import FileProblem
 from cmf.ingest.dvc.yaml import load
 
 Values = Mapping[str, Any]
+
+MOST_STAGES = 100_000
+"""How many stages one may stand for."""
 
 _TEMPLATE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _STEP = re.compile(r"[^.\[\]]+")
@@ -47,6 +51,8 @@ def expanded(name: str, stage: Values, values: Values) -> Iterator[tuple[str, Va
             yield f"{name}@{_text(key)}", stage.get("do") or {}, {**values, "key": key, "item": item}
     elif "matrix" in stage:
         matrix = resolved(stage["matrix"], values)
+        if (many := prod(map(len, matrix.values()))) > MOST_STAGES:
+            raise Unresolved(f"its matrix stands for {many:,} stages")
         rest = {field: value for field, value in stage.items() if field != "matrix"}
         for chosen in product(*(list(enumerate(of)) for of in matrix.values())):
             item = {axis: value for axis, (_, value) in zip(matrix, chosen, strict=True)}
