@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -49,6 +50,17 @@ def lay(items: Sequence[Item], clone: Repository, repository: Repository, holdin
         how if how.state != "missing" else _lay(item, base, tree, holdings, problems.get(item.key))
         for item, how in zip(items, laid, strict=True)
     )
+
+
+def make_room(outputs: Iterable[Item], clone: Repository) -> None:
+    """Make the folders that files were written into: a commit has no empty ones, and the command may expect them."""
+    tree = WorkTree(clone.root, clone.scratch)
+    written = {item.path for item in outputs if item.md5 is not None and item.url is None}
+    for folder in sorted({PurePosixPath(path).parent.as_posix() for path in written} - {"."}):
+        # One that is an output itself is for the command to make.
+        if folder not in written:
+            with suppress(FileProblem):  # outside of the tree, or behind a link: nothing is made there
+                tree.make_folder(folder)
 
 
 def put(tree: WorkTree, path: str, parts: Sequence[Part]) -> None:

@@ -21,7 +21,7 @@ from cmf.repository import Repository
 from cmf.reproducing.commands import Command, runnable
 from cmf.reproducing.commits import add_worktree, branches_of, remove_worktree, top_of, tree_of
 from cmf.reproducing.holdings import Holdings
-from cmf.reproducing.laying import Laid, lay
+from cmf.reproducing.laying import Laid, lay, make_room
 from cmf.settings import save
 from cmf.versioning.git_refs import branch_name
 
@@ -76,6 +76,7 @@ def prepare(repository: Repository, recipe: Recipe, folder: Path, earlier: Seque
         wanted = [item for item in recipe.inputs if not _is_own(item)]
         with closing(_make_clone(repository, recipe, base)) as clone:
             inputs = lay(wanted, clone, repository, Holdings(repository, earlier))
+            make_room([item for item in recipe.outputs if not _is_own(item)], clone)
         command = runnable(recipe.command, repository.root, base)
         at = _working_folder(base, recipe.working_folder)
     except BaseException:

@@ -102,6 +102,13 @@ def test_a_shown_command_has_no_control_characters_and_can_be_pasted(site: Site)
         assert (site.folder / folder / ("again/said.txt" if folder == ".." else "said.txt")).read_bytes() == said
 
 
+def test_the_folders_that_files_were_written_into_are_there_though_no_commit_has_them(site: Site) -> None:
+    site.run("mkdir", "-p", "out/deep")
+    site.cmf("run", "-o", "out/deep/a.txt", "--", "bash", "-c", "echo a > out/deep/a.txt")
+    told = site.cmf("reproduce", "out/deep/a.txt", "--run").stdout
+    assert "reproduced: 1 of 1 outputs" in told
+
+
 def test_an_output_that_was_there_and_is_not_written_again_is_not_taken_for_one(site: Site) -> None:
     site.write("train.py", TRAIN.replace("run.output(", "import os; os.environ.get('AGAIN') or run.output("))
     site.write("made.md", "made")
