@@ -165,7 +165,8 @@ def waiting(clone: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
     def start(program: str, **options: object) -> subprocess.Popen[bytes]:
         (clone / "waits.py").write_text(program)
-        command = [*CMF, "run", "-o", "out", "--", sys.executable, "waits.py"]
+        # Where the tests themselves run under nohup, what they start would ignore SIGHUP too.
+        command = ["env", "--default-signal", *CMF, "run", "-o", "out", "--", sys.executable, "waits.py"]
         started.append(subprocess.Popen(command, cwd=clone, start_new_session=True, **options))  # type: ignore[call-overload]
         eventually(lambda: (clone / "pid").exists() and (clone / "pid").read_text())
         return started[-1]
