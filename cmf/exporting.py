@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -56,6 +56,8 @@ def export(
 
 
 def _expect_replaceable(file: Path) -> None:
+    if file.exists() and not file.is_file():
+        raise FileProblem(file, "is there already and no file; name another")
     try:
         with gzip.open(file) as there:
             parse_bundle_header(there.readline(MAX_LINE_BYTES).rstrip(b"\n"))
@@ -99,6 +101,7 @@ def _write(file: Path, site: str, segments: Sequence[Segment], progress: Progres
             raise BadQuestion("there is nothing of what was asked for, so there is nothing to export")
         with _translated(file):
             draft.replace(file)
+        with suppress(OSError):  # the bundle is whole; not every file system that is carried about can do this
             journal.sync_folder(file.parent)
         return done
     finally:

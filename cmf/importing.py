@@ -11,29 +11,24 @@ its place or not there at all, so an import that was killed is repeated.
 from __future__ import annotations
 
 import fcntl
-import gzip
 import itertools
 import os
 import shutil
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from cmf import journal
-from cmf.core.bundles import Carried, Contents
-from cmf.core.errors import BundleRefused, FileProblem, InvalidValue, JournalUnwritable
-from cmf.core.records import MAX_LINE_BYTES, Stamped, parse_record
+from cmf.core.bundles import Carried
+from cmf.core.errors import BundleRefused, JournalUnwritable
+from cmf.core.records import Stamped, parse_record
 from cmf.pulled import write_pulled
 from cmf.repository import Repository
 from cmf.segments import CARRIED, PULLED, Progress
+from cmf.unpacking import Staging, unpack
 
-_GZIP = b"\x1f\x8b"
-_SQLITE = b"SQLite format 3\0"
 _PIECE = 1 << 20
-_TOLD_EVERY = 1_000
-"""How many lines are read between two words to whoever looks at the progress."""
 
 
 class Imported(NamedTuple):
@@ -57,121 +52,27 @@ def import_(repository: Repository, file: Path, progress: Progress | None = None
         JournalUnwritable: nothing was taken, or some of its segments whole; import it again.
     """
     with _writing(repository), _staging(repository) as staging:
-        contents = _unpack(file, staging, progress)
-        with _alone(repository.folder / "journal" / CARRIED):
+        contents = unpack(file, staging, progress)
+        with _alone(repository):
             _expect_same_beginnings(repository, file, staging.segments)
             news = {carried: _put(repository, carried, path) for carried, path in staging.segments.items()}
+            _sync_folders(repository, news)
     repository.catch_up()
     to_push = sum(count for carried, count in news.items() if carried.site != PULLED)
     told = (contents.header.site, len(news), contents.records, sum(news.values()), to_push)
     return Imported(*told, contents.sha256 or "")
 
 
-class _Staging:
-    """The segments of a bundle, each as a file in a folder, written one after the other."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file: BinaryIO | None = None
-        self.segments: dict[Carried, Path] = {}
-
-    @property
-    def free_bytes(self) -> int:
-        return shutil.disk_usage(self._folder).free
-
-    def begin(self, carried: Carried) -> None:
-        self.finish()
-        path = self._folder / str(len(self.segments))
-        self._file = path.open("xb")
-        self.segments[carried] = path
-
-    def write(self, line: bytes) -> None:
-        assert self._file
-        self._file.write(line + b"\n")
-
-    def finish(self) -> None:
-        if self._file:
-            self._file.close()
-
-
 @contextmanager
-def _staging(repository: Repository) -> Iterator[_Staging]:
+def _staging(repository: Repository) -> Iterator[Staging]:
     folder = repository.scratch.path()  # on the file system of the journal, and swept up if this process is killed
     folder.mkdir()
-    staging = _Staging(folder)
+    staging = Staging(folder)
     try:
         yield staging
     finally:
         staging.finish()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unpack(file: Path, staging: _Staging, progress: Progress | None) -> Contents:
-    """Write a bundle's segments to their files; all of it is checked when this returns."""
-    contents: Contents | None = None
-    number = 0
-    try:
-        for line in _lines(file, progress):
-            number += 1
-            if contents is None:
-                contents = Contents(line)
-                _expect_room(staging, contents.header.max_bytes)
-                continue
-            if begun := contents.take(line):
-                staging.begin(begun)
-            if contents.sha256 is None:
-                staging.write(line)
-    except InvalidValue as exc:
-        raise BundleRefused(file, str(exc), number) from exc
-    if contents is None or contents.sha256 is None:
-        raise BundleRefused(file, "it is cut short")
-    staging.finish()
-    return contents
-
-
-def _expect_room(staging: _Staging, needed: int) -> None:
-    free = staging.free_bytes
-    if needed > free:
-        raise InvalidValue(f"it unpacks to up to {needed:,} bytes, and the disk of the clone has room for {free:,}")
-
-
-def _lines(file: Path, progress: Progress | None) -> Iterator[bytes]:
-    """The lines of a bundle without their newlines, of which never more than one is in memory."""
-    try:
-        with _opened(file) as packed, gzip.GzipFile(fileobj=packed) as unpacked:
-            told = 0
-            for number in itertools.count(1):
-                line = unpacked.readline(MAX_LINE_BYTES + 1)
-                if not line:
-                    return
-                if len(line) > MAX_LINE_BYTES:
-                    raise BundleRefused(file, f"the line is longer than {MAX_LINE_BYTES:,} bytes", number)
-                if not line.endswith(b"\n"):
-                    raise BundleRefused(file, "it is cut short", number)
-                yield line[:-1]
-                if progress and number % _TOLD_EVERY == 0:
-                    progress(packed.tell() - told)
-                    told = packed.tell()
-    except EOFError as exc:
-        raise BundleRefused(file, "it is cut short") from exc
-    except (gzip.BadGzipFile, zlib.error) as exc:
-        raise BundleRefused(file, f"it is damaged, and cannot be unpacked: {exc}") from exc
-    except OSError as exc:
-        raise FileProblem(file, exc.strerror or str(exc)) from exc
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
-    if file.exists() and not file.is_file():
-        raise FileProblem(file, "is no file")
-    with file.open("rb") as packed:
-        magic = packed.read(len(_SQLITE))
-        if magic == _SQLITE:
-            raise BundleRefused(file, "it is a SQLite file; if it is one of ML Metadata, run 'cmf import mlmd FILE'")
-        if not magic.startswith(_GZIP):
-            raise BundleRefused(file, "it is no bundle of cmf's")
-        packed.seek(0)
-        yield packed
 
 
 def _expect_same_beginnings(repository: Repository, file: Path, segments: Mapping[Carried, Path]) -> None:
@@ -204,13 +105,19 @@ def _put(repository: Repository, carried: Carried, path: Path) -> int:
     news = _records(path) - here
     if news <= 0:
         return 0
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     with path.open("rb") as file:
         os.fsync(file.fileno())
     path.replace(place)
-    journal.sync_folder(place.parent)
-    journal.sync_folder(place.parent.parent)
     return news
+
+
+def _sync_folders(repository: Repository, news: Mapping[Carried, int]) -> None:
+    """Wait until the disk has the names of what is new."""
+    changed = {_place(repository, carried).parent for carried, count in news.items() if count}
+    for folder in {repository.folder / "journal", repository.folder / "journal" / CARRIED, *changed}:
+        if folder.exists():
+            journal.sync_folder(folder)
 
 
 def _place(repository: Repository, carried: Carried) -> Path:
@@ -249,15 +156,11 @@ def _records(path: Path) -> int:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder: of two imports at once the second compares with what the first has put there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+def _alone(repository: Repository) -> Iterator[None]:
+    """Of two imports at once, the second compares with what the first has put in its place."""
+    with (repository.folder / "import.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(held)
 
 
 @contextmanager

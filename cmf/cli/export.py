@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,20 +51,20 @@ def export(
     from cmf.repository import Repository
 
     expect_projects(projects, branch, all_branches)
-    repository = Repository.find(Path.cwd())
-    question = None
-    if keys or projects or pipelines:
-        graph = Query(StoreSource(repository.view), repository.root)
-        question = PullQuestion(
-            artifacts=tuple(graph.key(name) for name in keys or ()),
-            projects=projects_of(repository, projects or (), branch, all_branches),
-            pipelines=tuple(pipelines or ()),
-            direction=direction.value,
-            depth=depth,
-        )
-    with progress("exporting", None if question else _size(repository)) as advance:
-        done = write(repository, file, question, advance)
-    repository.close()
+    named = bool(keys or projects or pipelines)
+    with closing(Repository.find(Path.cwd(), catch_up=named)) as repository:  # all that there is needs no view
+        question = None
+        if named:
+            graph = Query(StoreSource(repository.view), repository.root)
+            question = PullQuestion(
+                artifacts=tuple(graph.key(name) for name in keys or ()),
+                projects=projects_of(repository, projects or (), branch, all_branches),
+                pipelines=tuple(pipelines or ()),
+                direction=direction.value,
+                depth=depth,
+            )
+        with progress("exporting", None if named else _size(repository)) as advance:
+            done = write(repository, file, question, advance)
     if as_json:
         say_json({"file": str(file), **done._asdict()})
     else:

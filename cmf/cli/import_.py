@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,11 +46,9 @@ def bundle(
     from cmf.importing import import_
     from cmf.repository import Repository
 
-    repository = Repository.find(Path.cwd())
     size = file.stat().st_size if file.is_file() else None
-    with progress("importing", size) as advance:
+    with closing(Repository.find(Path.cwd())) as repository, progress("importing", size) as advance:
         done = import_(repository, file, advance)
-    repository.close()
     if as_json:
         say_json({"file": str(file), **done._asdict()})
     else:
