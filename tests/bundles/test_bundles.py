@@ -14,9 +14,14 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import generated
+import jsonschema
 import pytest
 from histories import artifact, as_recorded, chain, execution, record, typical
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from server_process import ServerProcess
 
 import cmf
@@ -161,6 +166,41 @@ def test_projects_and_pipelines_are_slices_too_and_nothing_is_no_bundle(tmp_path
         export(Repository.create(tmp_path / "empty"), tmp_path / "empty.cmf")
     assert (tmp_path / "slice.cmf").read_bytes() == kept
     assert not (tmp_path / "empty.cmf").exists() and not list(tmp_path.glob(".*.part"))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(generated.operations, min_size=1, max_size=30))
+def test_whatever_was_recorded_comes_out_as_it_went_in(tmp_path: Path, operations: list[Operation]) -> None:
+    with TemporaryDirectory(dir=tmp_path) as name:
+        folder = Path(name)
+        a = record(folder / "a", operations)
+        export(a, folder / "a.cmf")
+        b = Repository.create(folder / "b")
+        import_(b, folder / "a.cmf")
+        assert b.view.state() == a.view.state() == as_recorded(a)
+        a.close()
+        b.close()
+
+
+def test_the_lines_are_those_of_the_published_schemas(tmp_path: Path) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "schema"
+    form, journal = (
+        jsonschema.Draft202012Validator(json.loads((docs / f"{name}.schema.json").read_text()))
+        for name in ("bundle", "journal")
+    )
+    export(record(tmp_path / "a", said()), tmp_path / "a.cmf")
+    first, *between, last = map(json.loads, unpacked(tmp_path / "a.cmf"))
+    for line in (first, last):
+        form.validate(line)
+    for line in between:
+        journal.validate(line)
+
+
+def test_everything_can_be_exported_whatever_state_the_view_is_in(tmp_path: Path) -> None:
+    record(tmp_path / "a", said()).close()
+    (tmp_path / "a" / ".cmf" / "view.db").write_bytes(b"no database " * 1000)
+    assert cmf_in(tmp_path / "a", "export", "../a.cmf").returncode == 0
+    assert import_(Repository.create(tmp_path / "b"), tmp_path / "a.cmf").news == len(said())
 
 
 # ---- what is refused
