@@ -4,6 +4,7 @@
 .cmf/site                  the clone's id
 .cmf/journal/*.jsonl       what was recorded here; never changed, only appended to
 .cmf/journal/pulled/       what was pulled; never pushed back
+.cmf/journal/carried/      journals of other clones that bundles brought; pushed as theirs
 .cmf/view.db               everything above as a graph; `rebuild` makes it anew
 .cmf/states.db             what is known of files that were read before, so that they need not be read again
 .cmf/cache/                content that cmf itself makes, where DVC was not set up and has no cache for it
@@ -37,7 +38,17 @@ from cmf.core.store import Head, Store, Transaction
 from cmf.journal import Appended, SegmentWriter
 from cmf.places import FOLDER, KEPT, clone_of
 from cmf.scratch import Scratch
-from cmf.segments import PULLED, JournalWarning, Progress, Segment, segments_of, show, take
+from cmf.segments import (
+    CARRIED,
+    PULLED,
+    JournalWarning,
+    Progress,
+    Segment,
+    carried_segments_of,
+    segments_of,
+    show,
+    take,
+)
 from cmf.site import site_of
 from cmf.stores.sqlite import SqliteStore
 from cmf.versioning.cache import Cache, CacheSettings
@@ -188,6 +199,16 @@ class Repository:
         """What was pulled."""
         return segments_of(self.folder / "journal" / PULLED, PULLED)
 
+    @property
+    def carried_segments(self) -> list[Segment]:
+        """What other clones recorded and a bundle brought here, to be pushed for them."""
+        return carried_segments_of(self.folder / "journal" / CARRIED)
+
+    @property
+    def all_segments(self) -> list[Segment]:
+        """All that the view shows."""
+        return [*self.segments, *self.carried_segments, *self.pulled_segments]
+
     def record(self, operations: Sequence[Operation]) -> None:
         """Append operations to the journal, wait for the disk, then show them in the view.
 
@@ -254,7 +275,7 @@ class Repository:
         Raises:
             CorruptRecord: a line is damaged; all but the rest of its segment is in the store.
         """
-        show(store, [*self.segments, *self.pulled_segments], progress)
+        show(store, self.all_segments, progress)
 
     def close(self) -> None:
         """Finish the segment and let go of the view."""

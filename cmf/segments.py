@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -15,6 +16,9 @@ from cmf.core.store import Head, Store
 
 PULLED = pulled.SITE
 """The site under which pulled segments stand in the view."""
+
+CARRIED = "carried"
+"""The folder, beside the pulled one, of the segments of other clones that bundles brought: a folder for each clone."""
 
 CHUNK_RECORDS = 5_000
 """How many records go into one transaction, and into one request of a push."""
@@ -42,6 +46,14 @@ class Segment(NamedTuple):
 def segments_of(folder: Path, site: str) -> list[Segment]:
     """The segments in a folder, oldest first."""
     return [Segment(site, path) for path in journal.segments(folder)]
+
+
+def carried_segments_of(folder: Path) -> list[Segment]:
+    """The segments in a folder of folders, each of which is called as the clone that wrote what is in it."""
+    if not folder.is_dir():
+        return []
+    sites = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return [segment for site in sites for segment in segments_of(folder / site, site)]
 
 
 def show(store: Store, segments: Sequence[Segment], progress: Progress | None = None) -> None:

@@ -45,37 +45,41 @@ def remote(repository: Repository, url: str | None = None) -> Remote:
     return Remote(address, repository.settings.token)
 
 
-def unpushed_bytes(repository: Repository, heads: dict[str, JournalHead]) -> int:
-    """How many bytes of journal the server with these heads does not have yet."""
-    return sum(s.path.stat().st_size - _offset(heads, s) for s in repository.segments)
+def unpushed_bytes(repository: Repository, server: Remote) -> int:
+    """How many bytes of journal the server does not have yet."""
+    segments = _to_push(repository)
+    heads = _heads(server, repository.site, segments)
+    return sum(segment.path.stat().st_size - _offset(heads, segment) for segment in segments)
 
 
-def ends(repository: Repository) -> dict[str, int]:
-    """How long each segment of the journal is now."""
-    return {segment.name: segment.path.stat().st_size for segment in repository.segments}
+def ends(repository: Repository) -> dict[Segment, int]:
+    """How long each segment to push is now."""
+    return {segment: segment.path.stat().st_size for segment in _to_push(repository)}
 
 
 def push(
-    repository: Repository, server: Remote, progress: Progress | None = None, until: Mapping[str, int] | None = None
+    repository: Repository, server: Remote, progress: Progress | None = None, until: Mapping[Segment, int] | None = None
 ) -> Pushed:
     """Send what the server does not have yet, or of that no more than there was at the `ends` `until`.
 
+    That is what was recorded here, and what other clones recorded and a bundle brought here, as theirs.
     Interrupted anywhere, the next push goes on from there.
 
     Raises:
         CorruptRecord: a line is damaged; nothing of its segment from there on was sent, of others everything.
         ServerProblem: and the next push sends what this one did not.
     """
-    heads = server.heads(repository.site)
+    segments = _to_push(repository)
+    heads = _heads(server, repository.site, segments)
     applied = duplicates = 0
     damage: CorruptRecord | None = None
-    for segment in repository.segments:
+    for segment in segments:
         size, known_to = segment.path.stat().st_size, _offset(heads, segment)
-        end = size if until is None else until.get(segment.name, 0)
+        end = size if until is None else until.get(segment, 0)
         if known_to == size or end <= known_to < size:
             continue
         try:
-            for done, known, sent_bytes in _push_segment(server, segment, heads.get(segment.name), end):
+            for done, known, sent_bytes in _push_segment(server, segment, heads.get(segment), end):
                 applied += done
                 duplicates += known
                 if progress:
@@ -144,8 +148,18 @@ def _chunks(lines: Iterable[tuple[bytes, Head]]) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def _offset(heads: dict[str, JournalHead], segment: Segment) -> int:
-    known = heads.get(segment.name)
+def _to_push(repository: Repository) -> list[Segment]:
+    return [*repository.segments, *repository.carried_segments]
+
+
+def _heads(server: Remote, own: str, segments: Sequence[Segment]) -> dict[Segment, JournalHead]:
+    """How far the server has these segments. It is asked once for each site, also for an own one without any."""
+    by_site = {site: server.heads(site) for site in sorted({own, *(segment.site for segment in segments)})}
+    return {s: head for s in segments if (head := by_site[s.site].get(s.name)) is not None}
+
+
+def _offset(heads: dict[Segment, JournalHead], segment: Segment) -> int:
+    known = heads.get(segment)
     return known.offset if known else 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from cmf.core.bundles import BundleHeader, EndOfBundle
 from cmf.core.lineage import Question
 from cmf.core.model import Lineage, NodeDetail, Page, Series, SeriesList, SeriesOfMany, Stats
 from cmf.core.records import Header, Record, Stamped
@@ -18,6 +19,10 @@ FOLDER = Path(__file__).with_name("schema")
 SCHEMAS = {
     "journal": ("A line of a journal: a header first, then records.", Header | Record),
     "pull": ('A line of a pull but the last, which is {"end": <number of operations>}.', Stamped),
+    "bundle": (
+        "The first and the last line of a bundle; between them are those of journals.",
+        BundleHeader | EndOfBundle,
+    ),
     "questions": ("Bodies of requests.", Question | PullQuestion | SeriesQuestion),
     "answers": ("Bodies of answers.", (Lineage, NodeDetail, Page, Series, SeriesList, SeriesOfMany, Stats, Received)),
 }

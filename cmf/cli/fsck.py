@@ -45,7 +45,7 @@ def fsck(as_json: JsonOption = False) -> None:
     from cmf.repository import Repository
 
     repository = Repository.find(Path.cwd(), catch_up=False)
-    segments = [*repository.segments, *repository.pulled_segments]
+    segments = repository.all_segments
     size = sum(segment.path.stat().st_size for segment in segments)
     # A view is held against a sound journal only: what a damaged one ought to show, nobody knows.
     damage = _damage_of_journal(segments, size) or _damage_of_view(repository, size)
@@ -128,7 +128,8 @@ def _alike(repository: Repository, fresh: Store, keys: list[str]) -> bool:
 def _heads(repository: Repository, store: Store) -> dict[tuple[str, str], Head]:
     from cmf.segments import PULLED
 
-    return {(site, name): head for site in (repository.site, PULLED) for name, head in store.heads(site).items()}
+    sites = {repository.site, PULLED, *(segment.site for segment in repository.carried_segments)}
+    return {(site, name): head for site in sites for name, head in store.heads(site).items()}
 
 
 def _some(names: Iterable[str]) -> str:

@@ -6,12 +6,12 @@ from collections import Counter
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 
-def group(name: str, help_: str, example: str) -> typer.Typer:
+def group(name: str, help_: str, example: str, cls: type[TyperGroup] = TyperGroup) -> typer.Typer:
     """A group of commands, which stays one when it has a single command: Typer would take the group for it."""
-    app = typer.Typer(name=name, help=help_, epilog=f"Example: cmf {example}", no_args_is_help=True)
+    app = typer.Typer(name=name, cls=cls, help=help_, epilog=f"Example: cmf {example}", no_args_is_help=True)
     app.callback()(lambda: None)
     return app
 

@@ -15,6 +15,7 @@ from cmf.cli import (
     artifacts,
     cmflib,
     dvc,
+    export,
     fsck,
     import_,
     init,
@@ -71,6 +72,7 @@ app.command(epilog=lineage.EXAMPLE)(lineage.lineage)
 app.command(epilog=relate.EXAMPLE)(relate.relate)
 app.command(epilog=push.EXAMPLE)(push.push)
 app.command(epilog=pull.EXAMPLE)(pull.pull)
+app.command(epilog=export.EXAMPLE)(export.export)
 app.command(epilog=run.EXAMPLE, context_settings=run.CONTEXT)(run.run)
 app.command(epilog=fsck.EXAMPLE)(fsck.fsck)
 app.command(epilog=rebuild.EXAMPLE)(rebuild.rebuild)

@@ -51,16 +51,13 @@ def pull(
     from cmf.core.wire import PullQuestion
     from cmf.repository import Repository
 
-    if (branch or all_branches) and not projects:
-        raise typer.BadParameter("--branch and --all-branches narrow --project; name one")
-    if branch and all_branches:
-        raise typer.BadParameter("--branch and --all-branches exclude each other")
+    expect_projects(projects, branch, all_branches)
     repository = Repository.find(Path.cwd())
     remote = sync.remote(repository, server)
     named = bool(artifacts or projects or pipelines)
     question = PullQuestion(
         artifacts=_keys(repository, remote, artifacts or ()) if named else _tracked(repository),
-        projects=_projects(repository, projects or (), branch, all_branches),
+        projects=projects_of(repository, projects or (), branch, all_branches),
         pipelines=tuple(pipelines or ()),
         direction=direction.value,
         depth=depth,
@@ -73,6 +70,30 @@ def pull(
         say_json({"server": remote.url, "operations": pulled.operations, "news": pulled.news})
     else:
         say(_words(pulled, remote.url))
+
+
+def expect_projects(projects: list[str] | None, branch: str | None, all_branches: bool) -> None:
+    """That what says the branch of projects has projects to say it of, and says one thing.
+
+    Raises:
+        typer.BadParameter: not so.
+    """
+    if (branch or all_branches) and not projects:
+        raise typer.BadParameter("--branch and --all-branches narrow --project; name one")
+    if branch and all_branches:
+        raise typer.BadParameter("--branch and --all-branches exclude each other")
+
+
+def projects_of(
+    repository: Repository, names: list[str] | tuple[()], branch: str | None, all_branches: bool
+) -> tuple[ProjectBranch, ...]:
+    """Projects by these names, on the branch that is said, or else on the one that is checked out."""
+    from cmf.core.wire import ProjectBranch
+
+    if not names:
+        return ()
+    chosen = None if all_branches else branch or _checked_out(repository)
+    return tuple(ProjectBranch(project=name, branch=chosen) for name in names)
 
 
 def _keys(repository: Repository, remote: Remote, asked: list[str] | tuple[()]) -> tuple[str, ...]:
@@ -94,17 +115,6 @@ def _tracked(repository: Repository) -> tuple[str, ...]:
             f"say what to pull: --artifacts KEY|PATH, --project NAME or --pipeline NAME"
         )
     return found
-
-
-def _projects(
-    repository: Repository, names: list[str] | tuple[()], branch: str | None, all_branches: bool
-) -> tuple[ProjectBranch, ...]:
-    from cmf.core.wire import ProjectBranch
-
-    if not names:
-        return ()
-    chosen = None if all_branches else branch or _checked_out(repository)
-    return tuple(ProjectBranch(project=name, branch=chosen) for name in names)
 
 
 def _checked_out(repository: Repository) -> str | None:

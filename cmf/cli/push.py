@@ -82,7 +82,7 @@ def _total(repository: Repository, remote: Remote) -> int | None:
     """The bytes to send. It costs a request, so it is asked only for somebody who looks at the bar."""
     from cmf.sync import unpushed_bytes
 
-    return unpushed_bytes(repository, remote.heads(repository.site)) if sys.stderr.isatty() else None
+    return unpushed_bytes(repository, remote) if sys.stderr.isatty() else None
 
 
 def _words(pushed: Pushed, url: str) -> str:

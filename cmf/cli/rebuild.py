@@ -19,8 +19,7 @@ def rebuild(as_json: JsonOption = False) -> None:
     from cmf.repository import Repository
 
     repository = Repository.find(Path.cwd(), catch_up=False)
-    segments = (*repository.segments, *repository.pulled_segments)
-    with progress("rebuilding", sum(segment.path.stat().st_size for segment in segments)) as advance:
+    with progress("rebuilding", sum(segment.path.stat().st_size for segment in repository.all_segments)) as advance:
         repository.rebuild(advance)
     stats = repository.view.stats()
     if as_json:

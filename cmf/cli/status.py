@@ -29,6 +29,7 @@ def status(as_json: JsonOption = False) -> None:
         "site": repository.site,
         "view": repository.view.stats(),
         "journal": _amount(repository.segments),
+        "carried": _amount(repository.carried_segments),
         "pulled": _amount(repository.pulled_segments),
         "server": _server(repository),
     }
@@ -66,17 +67,17 @@ def _server(repository: Repository) -> dict[str, Any] | None:
     if url is None:
         return None
     try:
-        heads = Remote(url, repository.settings.token, PATIENCE_SECONDS).heads(repository.site)
+        unpushed = unpushed_bytes(repository, Remote(url, repository.settings.token, PATIENCE_SECONDS))
     except ServerProblem as exc:
         return {"url": url, "unpushed_bytes": None, "problem": one_line(str(exc))}
-    return {"url": url, "unpushed_bytes": unpushed_bytes(repository, heads), "problem": None}
+    return {"url": url, "unpushed_bytes": unpushed, "problem": None}
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     from cmf.pictures.labels import counted, printable, size
 
     rows = [("clone", printable(found["root"])), ("site", found["site"]), ("view", counts(found["view"]))]
-    for name in ("journal", "pulled"):
+    for name in ("journal", "carried", "pulled"):
         segments, size_bytes = found[name]["segments"], found[name]["bytes"]
         if segments or name == "journal":
             rows.append((name, f"{counted(segments, 'segment')}, {size(size_bytes)}"))

@@ -8,6 +8,7 @@
     ├── BadRecord             a record that another program sent and that says nothing valid
     ├── ChainBroken           a record that does not follow the one before it
     ├── Gap                   records are missing between what a store has and what it was given
+    ├── BundleRefused         a bundle that is damaged, cut short, changed, or none; nothing of it was taken
     ├── UnknownKey            no node has this key, prefix or path
     ├── AmbiguousKey          several nodes have this prefix
     ├── BadQuestion           a question whose parameters make no sense
@@ -99,6 +100,17 @@ class Gap(CmfError):
         super().__init__(f"segment {segment}: records are missing; send again from sequence {wanted}")
         self.segment = segment
         self.wanted = wanted
+
+
+class BundleRefused(CmfError):
+    """A bundle that is damaged, cut short, changed, of a later format, or none at all; nothing of it was taken."""
+
+    def __init__(self, path: Path, problem: str, line: int | None = None) -> None:
+        where = f"{path}, line {line} unpacked" if line else str(path)
+        super().__init__(f"{where}: {problem}; nothing of it was taken")
+        self.path = path
+        self.line = line
+        self.problem = problem
 
 
 class UnknownKey(CmfError):

@@ -19,8 +19,8 @@ from cmf import __version__
 from cmf.cli.program import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["init", "status", "log", "show", "lineage", "relate", "push", "pull", "run", "fsck", "rebuild", "reproduce"]
-COMMANDS += ["dvc", "import", "artifacts", "server"]
+COMMANDS = ["init", "status", "log", "show", "lineage", "relate", "push", "pull"]
+COMMANDS += ["export", "run", "fsck", "rebuild", "reproduce", "dvc", "import", "artifacts", "server"]
 
 
 def test_every_command_is_listed(run: Run, tmp_path: Path) -> None:
@@ -55,7 +55,9 @@ def test_a_wrong_use_exits_with_2(run: Run, clone: Path) -> None:
     assert "Did you mean 'log'?" in run("lgo", at=clone).stderr
 
 
-@pytest.mark.parametrize("command", ["status", "log", "show x", "lineage x", "push", "pull", "fsck", "rebuild"])
+@pytest.mark.parametrize(
+    "command", ["status", "log", "show x", "lineage x", "push", "pull", "export x", "import x", "fsck", "rebuild"]
+)
 def test_outside_of_a_clone_one_line_says_so(run: Run, tmp_path: Path, command: str) -> None:
     told = run(*command.split(), at=tmp_path)
     assert (told.returncode, told.stdout) == (1, "")
