@@ -1,0 +1,142 @@
+"""Whatever fails between sites and server, and however often: the graph is that of all that was recorded, once.
+
+`CMF_TEST_FAULT_SEED=…` repeats what a failing campaign chose (not the moments at which processes met).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from faults.campaign import Campaign, Strike
+from faults.disks import full, no_file_grows, small_disk
+from neo4j_server import Neo4jServer, neo4j_server_or_skip
+from server_process import ServerProcess
+
+from cmf.core.store import Store
+
+Show = Callable[[str], None]
+
+
+@pytest.fixture
+def show(capsys: pytest.CaptureFixture[str]) -> Show:
+    """Print past pytest, so that a campaign that hangs has told its seed too."""
+
+    def printed(text: str) -> None:
+        with capsys.disabled():
+            print(text, flush=True)
+
+    return printed
+
+
+def test_faults_against_the_embedded_store(tmp_path: Path, show: Show) -> None:
+    _against_sqlite(tmp_path, show, seconds=25, faults=150)
+
+
+def test_faults_against_neo4j(tmp_path: Path, show: Show) -> None:
+    _against_neo4j(tmp_path, show, seconds=40, faults=100)
+
+
+@pytest.mark.soak
+def test_500_faults_against_the_embedded_store(tmp_path: Path, show: Show) -> None:
+    assert _against_sqlite(tmp_path, show, seconds=500, faults=600) >= 500
+
+
+@pytest.mark.soak
+def test_500_faults_against_neo4j(tmp_path: Path, show: Show) -> None:
+    assert _against_neo4j(tmp_path, show, seconds=540, faults=600) >= 500
+
+
+def _against_sqlite(folder: Path, show: Show, seconds: float, faults: int) -> int:
+    from cmf_api.stores import open_store
+
+    with small_disk(folder / "disk") as is_small:
+        file = folder / "disk" / "graph.db"
+        url = f"sqlite:///{file}"
+        with ServerProcess(folder, url) as server:
+
+            def fill(chance: random.Random) -> None:
+                with full(file.parent):
+                    time.sleep(chance.uniform(0.1, 0.6))
+
+            def limit(chance: random.Random) -> None:
+                with no_file_grows(server.pid, chance.choice([4096, file.stat().st_size])):
+                    time.sleep(chance.uniform(0.1, 0.6))
+
+            strikes = _server_strikes(server) | {"server's file limit": (limit, 0.3)}
+            if is_small:
+                strikes["server's disk full"] = (fill, 0.4)
+            return _campaign(folder, server, strikes, lambda: open_store(url), show, seconds, faults)
+
+
+def _against_neo4j(folder: Path, show: Show, seconds: float, faults: int) -> int:
+    from cmf_graph.store import Neo4jStore
+
+    with neo4j_server_or_skip() as database, ServerProcess(folder, database.uri) as server:
+        strikes = _server_strikes(server) | {
+            "Neo4j killed": (_kills(database), 0.04),
+            "Neo4j's disk full": (_fills(database, server), 0.04),
+        }
+        return _campaign(folder, server, strikes, lambda: Neo4jStore(database.uri), show, seconds, faults)
+
+
+def _server_strikes(server: ServerProcess) -> dict[str, tuple[Strike, float]]:
+    def kill(_: random.Random) -> None:
+        server.kill()
+        server.start()
+
+    def stop(_: random.Random) -> None:
+        server.stop()
+        server.start()
+
+    return {"server killed": (kill, 0.3), "server stopped": (stop, 0.1)}
+
+
+def _kills(database: Neo4jServer) -> Strike:
+    def kill(_: random.Random) -> None:
+        database.kill()
+        database.restart()
+
+    return kill
+
+
+def _fills(database: Neo4jServer, server: ServerProcess) -> Strike:
+    """A Neo4j that could not write stops taking transactions; whoever looks after it makes room and restarts it."""
+
+    def fill(chance: random.Random) -> None:
+        with no_file_grows(database.pid, 4096):
+            time.sleep(chance.uniform(0.3, 1.0))
+        database.restart()
+
+    return fill
+
+
+def _campaign(
+    folder: Path,
+    server: ServerProcess,
+    strikes: dict[str, tuple[Strike, float]],
+    open_store: Callable[[], Store],
+    show: Show,
+    seconds: float,
+    faults: int,
+) -> int:
+    """Rage, calm down, compare; → how many faults struck."""
+    seed = int(os.environ.get("CMF_TEST_FAULT_SEED") or random.randrange(2**32))
+    show(f"\n{folder.name}: CMF_TEST_FAULT_SEED={seed}")
+    with Campaign(folder, server, strikes, seed) as campaign:
+        campaign.rage(seconds, faults)
+        campaign.calm()
+        store = open_store()
+        campaign.check(store)
+        store.close()
+        struck = campaign.struck
+    told = ", ".join(f"{count} × {name}" for name, count in struck.most_common())
+    beside = f"{campaign.clocks_off} missions with a clock years off, {len(campaign.answers)} chunks answered"
+    show(f"{struck.total()} faults ({beside}): {told}")
+    return struck.total()
