@@ -40,6 +40,9 @@ PROGRAM: Final = Path(__file__).with_name("site.py")
 Strike = Callable[[random.Random], None]
 """A fault that strikes all: returns when it is over."""
 
+Strikes = dict[str, tuple[Strike, float]]
+"""By name, each with how often it strikes where 1 is a round without any."""
+
 
 class Site:
     """A clone with its process and its own way to the server."""
@@ -72,9 +75,9 @@ class Site:
 
 
 class Campaign:
-    """Sites against one server. `strikes` are the faults of the server and its store, by name, each with a weight."""
+    """Sites against one server; `strikes` are the faults of the server and its store."""
 
-    def __init__(self, folder: Path, server: ServerProcess, strikes: dict[str, tuple[Strike, float]], seed: int) -> None:
+    def __init__(self, folder: Path, server: ServerProcess, strikes: Strikes, seed: int) -> None:
         self.sites: list[Site] = []
         self.clocks_off = 0
         self._faults: Counter[str] = Counter()

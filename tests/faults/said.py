@@ -52,7 +52,9 @@ def _about(chance: random.Random, execution: str, one: str, other: str, use: str
             rows = ((chance.randrange(9), chance.random() * 1e9, chance.random()),)
             return PutPoints(execution=execution, series="loss", chunk=chance.randrange(3), rows=rows)
         case 3:
-            return PutArtifact(key=one, name=f"name-{chance.randrange(4)}", types=(chance.choice(["Model", "Dataset"]),))
+            return PutArtifact(
+                key=one, name=f"name-{chance.randrange(4)}", types=(chance.choice(["Model", "Dataset"]),)
+            )
         case 4:
             return SetProperty(key=use, name="note", value=chance.random())
         case 5:

@@ -31,7 +31,7 @@ from cmf.remote import Remote
 from cmf.repository import Repository
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from faults.said import said  # noqa: E402
+from faults.said import said
 
 assert httpx
 

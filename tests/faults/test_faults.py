@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
-from faults.campaign import Campaign, Strike
+from faults.campaign import Campaign, Strike, Strikes
 from faults.disks import full, no_file_grows, small_disk
 from neo4j_server import Neo4jServer, neo4j_server_or_skip
 from server_process import ServerProcess
@@ -86,7 +85,7 @@ def _against_neo4j(folder: Path, show: Show, seconds: float, faults: int) -> int
         return _campaign(folder, server, strikes, lambda: Neo4jStore(database.uri), show, seconds, faults)
 
 
-def _server_strikes(server: ServerProcess) -> dict[str, tuple[Strike, float]]:
+def _server_strikes(server: ServerProcess) -> Strikes:
     def kill(_: random.Random) -> None:
         server.kill()
         server.start()
@@ -120,7 +119,7 @@ def _fills(database: Neo4jServer, server: ServerProcess) -> Strike:
 def _campaign(
     folder: Path,
     server: ServerProcess,
-    strikes: dict[str, tuple[Strike, float]],
+    strikes: Strikes,
     open_store: Callable[[], Store],
     show: Show,
     seconds: float,
@@ -137,6 +136,7 @@ def _campaign(
         store.close()
         struck = campaign.struck
     told = ", ".join(f"{count} × {name}" for name, count in struck.most_common())
-    beside = f"{campaign.clocks_off} missions with a clock years off, {len(campaign.answers)} chunks answered"
+    statuses = Counter(answer.status for answer in campaign.answers)
+    beside = f"{campaign.clocks_off} missions with a clock years off, answers {dict(statuses)}"
     show(f"{struck.total()} faults ({beside}): {told}")
     return struck.total()
