@@ -118,11 +118,19 @@ class Campaign:
         running = [crew.submit(self._mission, site, self._chance.randrange(2**32)) for site in chosen]
         name = self._chance.choices(["", *self._strikes], [1.0, *(weight for _, weight in self._strikes.values())])[0]
         if name:
-            time.sleep(self._chance.uniform(0, 0.3))
+            self._wait_for_a_push(chosen)
+            time.sleep(self._chance.random() * self._chance.choice([0.01, 0.05, 0.3]))
             self._strikes[name][0](self._chance)
             self._faults[name] += 1
         for mission in running:
             mission.result()
+
+    def _wait_for_a_push(self, sites: list[Site]) -> None:
+        """Wait until something is on its way to the server, so that what strikes next hits it in the midst."""
+        before = [site.network.pushes for site in sites]
+        deadline = time.monotonic() + 0.5
+        while [site.network.pushes for site in sites] == before and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def _mission(self, site: Site, seed: int) -> None:
         chance = random.Random(seed)

@@ -43,6 +43,8 @@ class Network:
 
     def __init__(self, server_port: int) -> None:
         self.struck: Counter[str] = Counter()
+        self.pushes = 0
+        """How many pushes have set out."""
         self.answers: list[Answered] = []
         self._server = ("127.0.0.1", server_port)
         self._lock = threading.Lock()
@@ -104,6 +106,7 @@ class Network:
 
     def _pass_on(self, request: Message, kind: str, chance: random.Random) -> Message | None:
         """The answer for the sender; None where it gets none."""
+        self.pushes += request.first.startswith(b"POST")
         cut = chance.randrange(1, len(request.raw))
         match kind:
             case "refused":
