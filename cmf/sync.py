@@ -96,9 +96,9 @@ def push(
 
 
 def _clock_words(ahead_seconds: int) -> str:
-    minutes = abs(ahead_seconds) // 60
-    span = f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
-    span = span if minutes < 48 * 60 else f"{minutes // (24 * 60):,} days"
+    hours = abs(ahead_seconds) / 3600
+    span = f"{round(hours * 60)} minutes" if hours < 2 else f"{round(hours)} hours"
+    span = span if hours < 48 else f"{round(hours / 24):,} days"
     if ahead_seconds > 0:
         return (
             f"this site's clock, or what it has stamped, is {span} ahead of the server's: where both state a property, "

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 from faults.network import KINDS, Answered, Network
@@ -37,11 +37,19 @@ CLOCKS: Final = (0, 0, 3 * YEAR, -5 * YEAR, 120 * YEAR)
 
 PROGRAM: Final = Path(__file__).with_name("site.py")
 
-Strike = Callable[[random.Random], None]
-"""A fault that strikes all: returns when it is over."""
 
-Strikes = dict[str, tuple[Strike, float]]
-"""By name, each with how often it strikes where 1 is a round without any."""
+class Strike(NamedTuple):
+    """A fault that strikes all: `do` returns when it is over. A round without any has the weight 1.
+
+    It begins in the midst of a push. A state that lasts (`is_state`) counts only if it kept some push from its end.
+    """
+
+    do: Callable[[random.Random], None]
+    weight: float
+    is_state: bool = False
+
+
+Strikes = dict[str, Strike]
 
 
 class Site:
@@ -115,24 +123,33 @@ class Campaign:
 
     def _round(self, crew: ThreadPoolExecutor) -> None:
         chosen = self._chance.sample(self.sites, self._chance.randint(1, len(self.sites)))
-        running = [crew.submit(self._mission, site, self._chance.randrange(2**32)) for site in chosen]
-        name = self._chance.choices(["", *self._strikes], [1.0, *(weight for _, weight in self._strikes.values())])[0]
-        if name:
+        weights = [1.0, *(strike.weight for strike in self._strikes.values())]
+        name = self._chance.choices(["", *self._strikes], weights)[0]
+        strike = self._strikes.get(name)
+        much = strike is not None and strike.is_state
+        failed = self._failed
+        running = [crew.submit(self._mission, site, self._chance.randrange(2**32), much) for site in chosen]
+        if strike:
             self._wait_for_a_push(chosen)
-            time.sleep(self._chance.random() * self._chance.choice([0.01, 0.05, 0.3]))
-            self._strikes[name][0](self._chance)
-            self._faults[name] += 1
+            time.sleep(self._chance.random() * self._chance.choice([0.01, 0.05, 0.3]) * (not strike.is_state))
+            strike.do(self._chance)
         for mission in running:
             mission.result()
+        if strike and not (strike.is_state and failed == self._failed):
+            self._faults[name] += 1
+
+    @property
+    def _failed(self) -> int:
+        return sum(answer.status == 503 for answer in self.answers)
 
     def _wait_for_a_push(self, sites: list[Site]) -> None:
         """Wait until something is on its way to the server, so that what strikes next hits it in the midst."""
         before = [site.network.pushes for site in sites]
-        deadline = time.monotonic() + 0.5
+        deadline = time.monotonic() + 1
         while [site.network.pushes for site in sites] == before and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    def _mission(self, site: Site, seed: int) -> None:
+    def _mission(self, site: Site, seed: int, much: bool) -> None:
         chance = random.Random(seed)
         fault = chance.choice([*KINDS, "site killed", "site killed", "two pushes at once", ""])
         if fault in KINDS:
@@ -141,7 +158,7 @@ class Campaign:
         mission = Mission(
             url=site.network.url,
             seed=seed,
-            size=chance.choice([1, 1, 1, 1, 2]),
+            size=2 if much else chance.choice([1, 1, 1, 1, 2]),
             clock_seconds=clock,
             pushing=2 if fault == "two pushes at once" else 1,
             kill_seconds=chance.uniform(0, 0.4) if fault == "site killed" else None,

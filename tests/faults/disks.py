@@ -6,7 +6,7 @@ import os
 import resource
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SMALL_BYTES = 256 << 20
@@ -30,12 +30,12 @@ def full(folder: Path) -> Iterator[None]:
     """Leave no room on a small disk."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:  # full, up to pieces of this size
-                continue
+        free = os.statvfs(folder)
+        with suppress(OSError):  # somebody else took it meanwhile
+            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+        with suppress(OSError):
+            while True:
+                file.write(bytes(4096))
     try:
         yield
     finally:

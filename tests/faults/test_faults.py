@@ -64,15 +64,15 @@ def _against_sqlite(folder: Path, show: Show, seconds: float, faults: int) -> in
 
             def fill(chance: random.Random) -> None:
                 with full(file.parent):
-                    time.sleep(chance.uniform(0.1, 0.6))
+                    time.sleep(chance.uniform(0.3, 1.2))
 
             def limit(chance: random.Random) -> None:
                 with no_file_grows(server.pid, chance.choice([4096, file.stat().st_size])):
-                    time.sleep(chance.uniform(0.1, 0.6))
+                    time.sleep(chance.uniform(0.3, 1.2))
 
-            strikes = _server_strikes(server) | {"server's file limit": (limit, 0.3)}
+            strikes = _server_strikes(server) | {"server's file limit": Strike(limit, 0.2, is_state=True)}
             if is_small:
-                strikes["server's disk full"] = (fill, 0.4)
+                strikes["server's disk full"] = Strike(fill, 0.2, is_state=True)
             return _campaign(folder, server, strikes, lambda: open_store(url), show, seconds, faults)
 
 
@@ -81,8 +81,8 @@ def _against_neo4j(folder: Path, show: Show, seconds: float, faults: int) -> int
 
     with neo4j_server_or_skip() as database, ServerProcess(folder, database.uri) as server:
         strikes = _server_strikes(server) | {
-            "Neo4j killed": (_kills(database), 0.04),
-            "Neo4j's disk full": (_fills(database, server), 0.04),
+            "Neo4j killed": Strike(_kills(database), 0.04),
+            "Neo4j's disk full": Strike(_fills(database), 0.04, is_state=True),
         }
         return _campaign(folder, server, strikes, lambda: Neo4jStore(database.uri), show, seconds, faults)
 
@@ -96,10 +96,10 @@ def _server_strikes(server: ServerProcess) -> Strikes:
         server.stop()
         server.start()
 
-    return {"server killed": (kill, 0.3), "server stopped": (stop, 0.1)}
+    return {"server killed": Strike(kill, 0.3), "server stopped": Strike(stop, 0.1)}
 
 
-def _kills(database: Neo4jServer) -> Strike:
+def _kills(database: Neo4jServer) -> Callable[[random.Random], None]:
     def kill(_: random.Random) -> None:
         database.kill()
         database.restart()
@@ -107,7 +107,7 @@ def _kills(database: Neo4jServer) -> Strike:
     return kill
 
 
-def _fills(database: Neo4jServer, server: ServerProcess) -> Strike:
+def _fills(database: Neo4jServer) -> Callable[[random.Random], None]:
     """A Neo4j that could not write stops taking transactions; whoever looks after it makes room and restarts it."""
 
     def fill(chance: random.Random) -> None:

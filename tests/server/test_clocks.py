@@ -60,7 +60,7 @@ def test_a_clock_that_is_off_is_told_until_it_is_right(tmp_path: Path, server: S
 def test_a_journal_stays_ahead_when_its_clock_was_set_right(tmp_path: Path, server: ServerProcess) -> None:
     site = Repository.create(tmp_path / "fast").site
     assert "1,095 days ahead" in record_and_push(tmp_path / "fast", server, 3 * YEAR)
-    assert "1,094 days ahead" in record_and_push(tmp_path / "fast", server, 0), "less the seconds between"
+    assert "1,095 days ahead" in record_and_push(tmp_path / "fast", server, 0)
     assert abs(clocks(server)[site] - 3 * YEAR) < 60
     # A client that says no date, or none that can be read: what it stamped still tells.
     journal = Repository.create(tmp_path / "fast").segments[0]
