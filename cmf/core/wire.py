@@ -24,11 +24,11 @@ class Journals(msgspec.Struct, frozen=True):
     offsets: dict[str, int]
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the server did with a chunk: where the segment now is, and how many records were new or known.
 
     `clock_ahead_seconds` is how far the site's clock is ahead of the server's, by the `Date` of the request and the
-    newest time in the chunk; negative where it is behind.
+    newest time in the chunk; negative where it is behind, left out where it is not off.
     """
 
     sequence: int
