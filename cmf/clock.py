@@ -28,10 +28,16 @@ def microseconds(written: str) -> int:
     return (datetime.fromisoformat(written) - _EPOCH) // _MICROSECOND
 
 
+LAST_TIME = "2199-12-31T23:59:59.999999Z"
+"""The last time that a journal may name."""
+
+
 class HybridClock:
     """A hybrid logical clock: the wall clock, but never at or before a time it gave out, or `last`.
 
-    So what is stated after seeing a statement is later than it, though the clock that stamped that was fast.
+    So what is stated after seeing a statement is later than it, though the clock that stamped that was fast. At the
+    last time there is it stands still: one machine with a mad clock must not end the recording of all that saw it,
+    and stamps of one time are told apart by their segment and number.
     """
 
     def __init__(self, last: str | None = None) -> None:
@@ -39,5 +45,8 @@ class HybridClock:
 
     def tick(self) -> str:
         """The time of the next statement."""
-        self._last = max(time.time_ns() // 1000, self._last + 1)
+        self._last = min(max(time.time_ns() // 1000, self._last + 1), _END)
         return written(self._last)
+
+
+_END = microseconds(LAST_TIME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
@@ -13,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from cmf import journal
 from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
 from cmf.core.store import Head
-from cmf.core.wire import PullQuestion
+from cmf.core.wire import CLOCK_TOLERANCE_SECONDS, PullQuestion, Received
 from cmf.pulled import Pulled, write_pulled
 from cmf.remote import JournalHead, Remote, pack
 from cmf.repository import Repository
@@ -24,6 +25,10 @@ CHUNK_BYTES = 1 << 20
 
 T = TypeVar("T")
 Progress = Callable[[int], None]
+
+
+class ClockWarning(UserWarning):
+    """This site's clock and the server's are far apart, so that not who spoke last has the last word."""
 
 
 class Pushed(NamedTuple):
@@ -71,7 +76,7 @@ def push(
     """
     segments = _to_push(repository)
     heads = _heads(server, repository.site, segments)
-    applied = duplicates = 0
+    applied = duplicates = ahead_seconds = 0
     damage: CorruptRecord | None = None
     for segment in segments:
         size, known_to = segment.path.stat().st_size, _offset(heads, segment)
@@ -79,28 +84,46 @@ def push(
         if known_to == size or end <= known_to < size:
             continue
         try:
-            for done, known, sent_bytes in _push_segment(server, segment, heads.get(segment), end):
-                applied += done
-                duplicates += known
+            for received, sent_bytes in _push_segment(server, segment, heads.get(segment), end):
+                applied += received.applied
+                duplicates += received.duplicates
+                ahead_seconds = max(ahead_seconds, received.clock_ahead_seconds, key=abs)
                 if progress:
                     progress(sent_bytes)
         except CorruptRecord as exc:
             damage = damage or exc
+    if abs(ahead_seconds) > CLOCK_TOLERANCE_SECONDS:
+        warnings.warn(_clock_words(ahead_seconds), ClockWarning, stacklevel=2)
     if damage:
         raise damage
     return Pushed(applied, duplicates)
 
 
+def _clock_words(ahead_seconds: int) -> str:
+    hours = abs(ahead_seconds) / 3600
+    span = f"{round(hours * 60)} minutes" if hours < 2 else f"{round(hours)} hours"
+    span = span if hours < 48 else f"{round(hours / 24):,} days"
+    if ahead_seconds > 0:
+        return (
+            f"this site's clock, or what it has stamped, is {span} ahead of the server's: where both state a property, "
+            f"this site's word stands until theirs is as late; everything was sent; set the clock"
+        )
+    return (
+        f"this site's clock is {span} behind the server's: where others stated a property before, their word stands "
+        f"though this site's is newer; everything was sent; set the clock"
+    )
+
+
 def _push_segment(
     server: Remote, segment: Segment, known: JournalHead | None, end: int
-) -> Iterator[tuple[int, int, int]]:
-    """Push a segment from where the server is; → per chunk: new records, known ones, bytes."""
+) -> Iterator[tuple[Received, int]]:
+    """Push a segment from where the server is; → per chunk: what became of it, its bytes."""
     lines = journal.read(segment.path, _head_at(segment.path, known))
     chunks = _chunks(takewhile(lambda line: line[1].offset <= end, lines))
     try:
         for packed, size in _ahead((pack(chunk), sum(map(len, chunk)) + len(chunk)) for chunk in chunks):
             received = server.push(segment.site, segment.name, packed)
-            yield received.applied, received.duplicates, size
+            yield received, size
     except Gap:
         if known is None:
             raise

@@ -15,6 +15,7 @@ from cmf.core.store import Store
 from cmf_api import errors
 from cmf_api.answers import components
 from cmf_api.auth import Gate
+from cmf_api.clocks import Clocks
 from cmf_api.parameters import only_declared
 from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series
 from cmf_api.settings import ServerSettings
@@ -42,6 +43,7 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
+    app.state.clocks = Clocks()
     # The series before the nodes: the route of one execution takes every path below it.
     for room in (health, journals, operations, pull, series, nodes, lineage):
         app.include_router(room.router, dependencies=[Depends(only_declared)])

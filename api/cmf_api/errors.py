@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cmf.core import errors
 from cmf.core.values import encode
@@ -91,6 +92,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.CmfError, _known)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -116,6 +118,11 @@ async def _http(request: Request, error: HTTPException) -> Response:
     answer = problem(error.status_code, "HttpError", f"{request.method} {request.url.path}: {error.detail}")
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    # Nobody reads it. That a connection breaks is no fault of the server, and nothing for its log.
+    return problem(400, "Disconnected", "the connection broke before the request was whole; nothing was taken")
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -181,12 +181,17 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a store holds: counts by kind and by artifact type, how many sites have pushed, the last merge."""
+    """How much a store holds: counts by kind and by artifact type, how many sites have pushed, the last merge.
+
+    `clocks`, which only a server tells: by how many seconds the clocks of sites were ahead of its own (negative:
+    behind) at their last push since it started, of those that were off by more than five minutes.
+    """
 
     kinds: dict[str, int]
     types: dict[str, int]
     sites: int
     last_merge: str | None
+    clocks: dict[str, int] = {}
 
 
 class Point(NamedTuple):

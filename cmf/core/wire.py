@@ -13,6 +13,9 @@ SERVER_HEADER: Final = "Cmf-Server"
 
 NDJSON: Final = "application/x-ndjson"
 
+CLOCK_TOLERANCE_SECONDS: Final = 300
+"""How far a site's clock may be from the server's before it is told."""
+
 
 class Journals(msgspec.Struct, frozen=True):
     """Where a site's journal stands: per segment the last record's sequence, and the bytes up to its end."""
@@ -21,12 +24,17 @@ class Journals(msgspec.Struct, frozen=True):
     offsets: dict[str, int]
 
 
-class Received(msgspec.Struct, frozen=True):
-    """What the server did with a chunk: where the segment now is, and how many records were new or known."""
+class Received(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the server did with a chunk: where the segment now is, and how many records were new or known.
+
+    `clock_ahead_seconds` is how far the site's clock is ahead of the server's, by the `Date` of the request and the
+    newest time in the chunk; negative where it is behind, left out where it is not off.
+    """
 
     sequence: int
     applied: int
     duplicates: int
+    clock_ahead_seconds: int = 0
 
 
 class ProjectBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -457,3 +457,19 @@ def test_a_client_that_stalls_does_not_stop_others(server: ServerProcess) -> Non
     assert time.monotonic() - begun < 20
     for connection in stalled:
         connection.close()
+
+
+def test_connections_that_break_within_a_request_take_nothing_and_are_no_fault(server: ServerProcess) -> None:
+    content = body(journal(said(1)))
+    fields = {"Host": server.url.removeprefix("http://"), "Content-Type": NDJSON, "Content-Length": str(len(content))}
+    head = "POST /v1/journals/SITE/SEGMENT HTTP/1.1\r\n" + "".join(
+        f"{name}: {said}\r\n" for name, said in fields.items()
+    )
+    port = int(server.url.rpartition(":")[2])
+    for whole in (0, 1, len(content) - 1):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(f"{head}\r\n".encode() + content[:whole])
+            time.sleep(0.1)
+    assert Remote(server.url).heads("SITE") == {}
+    assert post(server, content).json()["applied"] == 1
+    assert server.log() == ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 
 from cmf.core.errors import StoreIncompatible, StoreUnavailable
 from cmf.core.model import Stats
 from cmf.core.store import Store
 from cmf_api.answers import Health, answer, answers
+from cmf_api.clocks import Clocks
 
 router = APIRouter(tags=["health"])
 
@@ -31,6 +33,7 @@ def readyz(request: Request) -> Response:
 
 @router.get("/v1/stats", responses=answers(Stats, 503))
 def stats(request: Request) -> Response:
-    """Counts by kind and by artifact type, how many sites have pushed, when something was last merged."""
+    """Counts by kind and by artifact type, how many sites have pushed, the last merge, and whose clock is off."""
     store: Store = request.app.state.store
-    return answer(store.stats())
+    clocks: Clocks = request.app.state.clocks
+    return answer(msgspec.structs.replace(store.stats(), clocks=clocks.off))

@@ -13,6 +13,7 @@ from cmf.core.store import Store
 from cmf.core.wire import NDJSON, Journals, Received
 from cmf_api.answers import Name, answer, answers
 from cmf_api.bodies import lines, read, settings_of
+from cmf_api.clocks import Clocks, ahead_seconds, stamped_ahead_seconds
 from cmf_api.errors import Busy
 from cmf_api.writer import Writer
 
@@ -49,17 +50,22 @@ async def push(request: Request, site: Name, segment: Name) -> Response:
     receiving: CapacityLimiter = request.app.state.receiving
     if receiving.statistics().tasks_waiting >= settings_of(request).max_waiting:
         raise Busy("too many pushes are waiting; push again in a moment")
+    ahead = ahead_seconds(request.headers.get("date"))  # now: a body may take its time
     body = await read(request, NDJSON)
     encoding = request.headers.get("content-encoding")
-    work = partial(_receive, request, site, segment, body, encoding)
+    work = partial(_receive, request, site, segment, body, encoding, ahead)
     return answer(await to_thread.run_sync(work, limiter=receiving))
 
 
-def _receive(request: Request, site: str, segment: str, body: bytes, encoding: str | None) -> Received:
+def _receive(request: Request, site: str, segment: str, body: bytes, encoding: str | None, ahead: int) -> Received:
     writer: Writer = request.app.state.writer
     received = lines(body, encoding, settings_of(request))
     if not received:
         raise BadRecord(1, "there is no line")
     chunk = chunks.parse(site, segment, received)
     merged = writer.do(lambda transaction: chunks.merge(transaction, chunk), len(chunk.records))
-    return Received(merged.head.sequence, merged.applied, merged.duplicates)
+    if chunk.records:
+        ahead = max(ahead, stamped_ahead_seconds(chunk.records[-1].at), key=abs)
+    clocks: Clocks = request.app.state.clocks
+    clocks.note(site, ahead)
+    return Received(merged.head.sequence, merged.applied, merged.duplicates, ahead)
