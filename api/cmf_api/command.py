@@ -1,4 +1,4 @@
-"""`cmf server`: joins the command line through the entry point group `cmf.commands`."""
+"""`cmf server` and what keeps its store: joins the command line through the entry point group `cmf.commands`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ from typing import Annotated
 
 import typer
 
+server = typer.Typer(invoke_without_command=True, subcommand_metavar="[COMMAND]", add_completion=False)
+"""A group: `cmf server` alone serves; the commands that stand below it work on a store that is at rest."""
 
-def server(
+
+@server.callback(epilog="Example: cmf server --store sqlite:////srv/cmf/graph.db --port 8080")
+def serve(
+    ctx: typer.Context,
     store: Annotated[
         str | None, typer.Option(help="sqlite:///FILE (embedded; default: in your data folder) or neo4j://HOST:PORT.")
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8080,
+    home: Annotated[
+        Path | None, typer.Option(help="The folder of the files that the server keeps beside its store.")
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="A file with the token that clients must show (CMF_TOKEN there).")
     ] = None,
@@ -28,10 +36,10 @@ def server(
     ] = None,
     insecure: Annotated[bool, typer.Option(help="Listen beyond this machine without asking for a token.")] = False,
 ) -> None:
-    """Serve a graph: sites push to it, everyone asks it.
-
-    Example: cmf server --store sqlite:////srv/cmf/graph.db --port 8080
-    """
+    """Serve a graph: sites push to it, everyone asks it."""
+    if ctx.invoked_subcommand is not None:
+        _refuse_own_options(ctx)
+        return
     from cmf.core.errors import MissingExtra
 
     try:
@@ -40,14 +48,16 @@ def server(
         from cmf_api.app import create_app
     except ImportError as exc:
         raise MissingExtra("cmf server", "server") from exc
-    from cmf_api.settings import ServerSettings, check_exposure, default_store, read_secret
+    from cmf_api.home import default_store, home_of
+    from cmf_api.settings import ServerSettings, check_exposure, read_secret
     from cmf_api.stores import open_store
 
     token = _token(token_file)
     check_exposure(host, token, insecure)
     url = store or default_store()
     opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
-    app = create_app(ServerSettings(token=token, any_host=insecure), opened)
+    settings = ServerSettings(home=home or home_of(url), token=token, any_host=insecure)
+    app = create_app(settings, opened)
     config = uvicorn.Config(
         app,
         host=host,
@@ -75,6 +85,15 @@ def server(
     # uvicorn stops in good order and then raises the signal again; that is an end, not a failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets)
+
+
+def _refuse_own_options(ctx: typer.Context) -> None:
+    """Options before the name of another command would be lost."""
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = name.replace("_", "-")
+            raise typer.BadParameter(f"--{option} is said behind 'cmf server {ctx.invoked_subcommand}'")
 
 
 def _token(file: Path | None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from pathlib import Path
 
 import msgspec
@@ -14,6 +13,8 @@ from cmf.core.errors import SettingsProblem
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One value for the whole server."""
 
+    home: Path
+    """The folder of the files that the server keeps beside its store; made when something is kept there."""
     token: str | None = None
     """The bearer token that every request to `/v1` must show; None lets everyone in, for loopback only."""
     max_body_bytes: int = 8 << 20
@@ -28,12 +29,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to answer under any name. Without a token a server answers only under the loopback's."""
     max_waiting: int = 64
     """How many pushes may wait their turn before others are asked to come back later."""
-
-
-def default_store() -> str:
-    """The embedded store in the user's data folder (`XDG_DATA_HOME`)."""
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return f"sqlite:///{data / 'cmf' / 'server.db'}"
 
 
 def read_secret(file: Path) -> str:
