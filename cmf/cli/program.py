@@ -131,7 +131,9 @@ def _command(joined: EntryPoint) -> Any:
     except (ImportError, AttributeError) as exc:
         loaded = _unloadable(joined, exc)
     if isinstance(loaded, typer.Typer):
-        return typer.main.get_command(loaded)
+        group = typer.main.get_command(loaded)
+        group.name = joined.name
+        return group
     alone = typer.Typer(add_completion=False)
     alone.command(joined.name)(loaded)
     return typer.main.get_command(alone)

@@ -452,12 +452,16 @@ def test_kill_9_while_importing_leaves_a_sound_clone_that_takes_it_again(tmp_pat
     export(hub, tmp_path / "all.cmf")
     clone = tmp_path / "clone"
     record(clone, execution(1, ["x"], ["y"])).close()
+    command = [sys.executable, "-m", "cmf.cli", "import", str(tmp_path / "all.cmf")]
+    Repository.create(tmp_path / "other").close()
+    began = time.perf_counter()
+    subprocess.run(command, cwd=tmp_path / "other", check=True, capture_output=True, timeout=120)
+    whole_seconds = time.perf_counter() - began
     killed = 0
     for _ in range(8):
-        command = [sys.executable, "-m", "cmf.cli", "import", str(tmp_path / "all.cmf")]
         process = subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
-            process.communicate(timeout=chance.uniform(0.3, 2.5))
+            process.communicate(timeout=chance.uniform(0.2, 0.9) * whole_seconds)
         except subprocess.TimeoutExpired:
             killed += 1
             os.kill(process.pid, signal.SIGKILL)
