@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cmf.core.errors import InvalidValue
 from cmf.core.operations import SetProperty
 from cmf.core.values import Json, check_name, to_json
 
@@ -16,8 +17,10 @@ def checked(values: Properties | None, what: str) -> dict[str, Json]:
     Raises:
         InvalidValue: a name or value that cannot.
     """
-    if not values:
+    if values is None:
         return {}
+    if not isinstance(values, Mapping):
+        raise InvalidValue(f"{what} values are names with values, as in a dict, and no {type(values).__name__}")
     named = {check_name(name, f"the {what}'s name"): to_json(v, f"{what} {name!r}") for name, v in values.items()}
     to_json(named, f"the {what}s together")
     return named

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 
 from cmf.core.errors import FileProblem, InvalidValue
+from cmf.documents import load
 
 
 def read_values(path: Path) -> dict[str, object]:
@@ -15,13 +15,9 @@ def read_values(path: Path) -> dict[str, object]:
     Raises:
         FileProblem: it cannot be read, or is none of these, or holds no names with values.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = _parsed(path, text)
-    except OSError as exc:
-        raise FileProblem(path, exc.strerror or str(exc)) from exc
-    except (ValueError, RecursionError) as exc:  # of json, tomllib and the decoder
-        raise FileProblem(path, " ".join(str(exc).split())) from exc
+    if path.suffix.lower() not in (".yaml", ".yml", ".json", ".toml"):
+        raise FileProblem(path, "is no .yaml, .json or .toml file")
+    values = load(path)
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -45,24 +41,3 @@ def parse_assignment(text: str) -> tuple[str, object]:
         return name, json.loads(value)
     except (ValueError, RecursionError):
         return name, value
-
-
-def _parsed(path: Path, text: str) -> object:
-    match path.suffix.lower():
-        case ".json":
-            return json.loads(text) if text.strip() else None
-        case ".toml":
-            return tomllib.loads(text)
-        case ".yaml" | ".yml":
-            return _yaml(text)
-    raise ValueError("is no .yaml, .json or .toml file")
-
-
-def _yaml(text: str) -> object:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as exc:
-        raise ValueError(str(exc)) from exc

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
+from cmf import documents
 from cmf.core.errors import FileProblem
 from cmf.places import KEPT
 from cmf.scratch import Scratch
@@ -196,12 +197,9 @@ class DvcDataVersioning:
 @lru_cache(maxsize=64)
 def _pipeline_outputs(file: Path, _changed_ns: int, _size: int) -> frozenset[Path]:
     """The outputs of a `dvc.yaml`; of one that DVC itself could not read, none."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        document = YAML(typ="safe").load(file.read_bytes()) or {}
-    except (YAMLError, OSError):
+        document = documents.load(file)
+    except FileProblem:
         return frozenset()
     return frozenset(_outputs(file.parent, document))
 
@@ -210,9 +208,12 @@ def _outputs(folder: Path, document: object) -> Iterator[Path]:
     stages = document.get("stages") if isinstance(document, dict) else None
     for stage in (stages or {}).values() if isinstance(stages, dict) else ():
         entry = stage.get("do", stage) if isinstance(stage, dict) else {}
+        if not isinstance(entry, dict):
+            continue
         base = folder / str(entry.get("wdir", "."))
         for kind in ("outs", "metrics", "plots"):
-            for out in entry.get(kind) or ():
+            outs = entry.get(kind)
+            for out in outs if isinstance(outs, list) else ():
                 named = next(iter(out), None) if isinstance(out, dict) else out
                 if isinstance(named, str):
                     yield Path(os.path.normpath(base / named))

@@ -179,6 +179,8 @@ def test_values_that_cannot_be_recorded_are_refused_by_name(clone: Path) -> None
         cmf.run("digits", "train", params={"big": "x" * (10 << 20)})
     with pytest.raises(InvalidValue, match="parameter 'x' is a object"):
         cmf.run("digits", "train", params={"x": object()})
+    with pytest.raises(InvalidValue, match="parameter values are names with values, as in a dict, and no list"):
+        cmf.run("digits", "train", params=[1])  # type: ignore[arg-type]
     with cmf.run("digits", "train") as run:
         with pytest.raises(InvalidValue, match="metric 'loss': 'low' is no number"):
             run.metric("loss", "low")

@@ -121,7 +121,8 @@ def test_an_output_that_was_not_written_is_a_failure_that_names_it(
     [
         (["-i", "absent"], 1, "absent: No such file"),
         (["-p", "absent.yaml"], 1, "absent.yaml: No such file"),
-        (["-p", "bad.yaml"], 1, "bad.yaml: while parsing"),
+        (["-p", "bad.yaml"], 1, "bad.yaml: malformed: while parsing"),
+        (["-p", "bomb.yaml"], 1, "bomb.yaml: malformed: its aliases would make more than 1,000,000 values of it"),
         (["-p", "list.json"], 1, "list.json: holds a list, not names with values"),
         (["-p", "data.txt"], 1, "data.txt: is no .yaml, .json or .toml file"),
         (["--param", "lr"], 1, "'lr' is no parameter; write it as name=value"),
@@ -134,6 +135,8 @@ def test_what_cannot_be_recorded_is_said_before_the_program_starts(
     cmf_run: Cmf, clone: Path, options: list[str], code: int, problem: str
 ) -> None:
     (clone / "bad.yaml").write_text("a: [1\nb: {")
+    nine = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
+    (clone / "bomb.yaml").write_text("\n".join(["a0: &a0 [1]", *nine]))
     (clone / "list.json").write_text("[1]")
     (clone / "data.txt").write_text("")
     done = cmf_run(*options, "--", "touch", "started")

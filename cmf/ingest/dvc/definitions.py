@@ -9,8 +9,8 @@ from typing import Any
 
 from cmf.core.errors import FileProblem
 from cmf.core.values import Json
+from cmf.documents import load
 from cmf.ingest.dvc.templates import Unresolved, Values, expanded, resolved, values_of
-from cmf.ingest.dvc.yaml import load
 from cmf.ingest.statements import json_object
 
 _OF_STAGE = ("frozen", "always_changed", "desc", "meta")

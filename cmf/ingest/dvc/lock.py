@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from cmf.core.errors import FileProblem
 from cmf.core.identity import file_key, manifest, md5_of
 from cmf.core.values import Json, canonical
-from cmf.ingest.dvc.yaml import parse
+from cmf.documents import parse
 from cmf.ingest.statements import json_object
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")

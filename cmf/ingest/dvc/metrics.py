@@ -9,7 +9,7 @@ from cmf.core.errors import FileProblem, InvalidValue
 from cmf.core.model import ArtifactType
 from cmf.core.operations import Operation, PutUse, RecordIdentity, put_record
 from cmf.core.values import Json, fit, to_json
-from cmf.ingest.dvc.yaml import load
+from cmf.documents import load
 from cmf.versioning.contents import Contents
 
 READ = {".json", ".yaml", ".yml", ".toml"}

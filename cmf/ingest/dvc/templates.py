@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cmf.core.errors import FileProblem
-from cmf.ingest.dvc.yaml import load
+from cmf.documents import load
 
 Values = Mapping[str, Any]
 

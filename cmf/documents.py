@@ -1,4 +1,7 @@
-"""YAML files of DVC, read with the library that DVC itself writes them with."""
+"""Files of values in YAML, JSON or TOML, as DVC and pipelines write them, read within bounds.
+
+YAML is read with the library that DVC itself writes it with.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,11 @@ def parse(content: bytes, path: Path) -> Any:
     from ruamel.yaml.error import YAMLError
 
     try:
-        if path.suffix == ".json":
-            return json.loads(content)
-        if path.suffix == ".toml":
-            return tomllib.loads(content.decode())
+        match path.suffix.lower():
+            case ".json":
+                return json.loads(content) if content.strip() else None
+            case ".toml":
+                return tomllib.loads(content.decode())
         return _of_yaml(content.decode())
     except (YAMLError, ValueError, RecursionError) as exc:  # UnicodeDecodeError, JSON's and TOML's are ValueErrors
         raise FileProblem(path, f"malformed: {' '.join(str(exc).split())[:300]}; nothing was recorded") from exc
@@ -50,10 +54,14 @@ def _of_yaml(text: str) -> Any:
     root = yaml.compose(text)
     if root is None:
         return None
+    _expect_bounded(root)
+    return yaml.constructor.construct_document(root)
+
+
+def _expect_bounded(root: Node) -> None:
     written: dict[int, int] = {}
     if _size(root, written) - len(written) > MOST_REPEATED:
         raise ValueError(f"its aliases would make more than {MOST_REPEATED:,} values of it")
-    return yaml.constructor.construct_document(root)
 
 
 def _size(node: Node, known: dict[int, int]) -> int:
