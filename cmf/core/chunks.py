@@ -53,16 +53,16 @@ def parse(site: str, segment: str, lines: Sequence[bytes]) -> Chunk:
     records: list[Record] = []
     delta = Delta()
     previous = header.sum if header else None
+    expected = 1 if header else None
     for number, line in enumerate(lines[start:], start + 1):
         record = _record(number, line)
-        expected = records[-1].seq + 1 if records else 1 if header else record.seq
-        if record.seq != expected:
+        if expected is not None and record.seq != expected:
             raise BadRecord(number, f"sequence {record.seq} where {expected} follows")
         if previous is not None and not continues(previous, line):
             raise ChainBroken(segment, record.seq)
         apply(record.op, record.stamp_in(segment), delta)
         records.append(record)
-        previous = record.sum
+        previous, expected = record.sum, record.seq + 1
     lengths = [len(line) + 1 for line in lines[start:]]
     return Chunk(site, segment, header, records, lengths, lines[start] if records else b"", delta)
 

@@ -155,22 +155,22 @@ def fold(stamped: Iterable[tuple[Stamp, Operation]]) -> Delta:
 
 def apply(operation: Operation, stamp: Stamp, delta: Delta) -> None:
     """Take one operation into a delta. The only place that knows what an operation means."""
-    match operation:
+    match operation:  # what there is most of comes first
+        case PutUse():
+            _put_use(operation, stamp, delta)
+        case PutArtifact():
+            _put_artifact(operation, stamp, delta)
+        case SetProperty():
+            _latest(delta.properties, (operation.key, operation.name), Register.of(stamp, operation.value))
         case PutContext():
             _put_context(operation, stamp, delta)
         case PutExecution():
             _put_execution(operation, stamp, delta)
         case EndExecution():
             _end_execution(operation, stamp, delta)
-        case PutArtifact():
-            _put_artifact(operation, stamp, delta)
-        case PutUse():
-            _put_use(operation, stamp, delta)
         case PutRelation():
             relation = RelationFact(operation.kind, operation.source, operation.target)
             delta.relations[relation] = min(stamp, delta.relations.get(relation, stamp))
-        case SetProperty():
-            _latest(delta.properties, (operation.key, operation.name), Register.of(stamp, operation.value))
         case PutPoints():
             chunk = (operation.execution, operation.series, operation.chunk)
             _latest(delta.points, chunk, Register.of(stamp, operation.rows))

@@ -201,7 +201,15 @@ def check(operation: Operation) -> None:
     Raises:
         InvalidValue: it is not.
     """
-    match operation:
+    match operation:  # what there is most of comes first
+        case PutUse():
+            _expect_kind(operation.execution, "execution")
+            _expect_kind(operation.artifact, "artifact")
+        case PutArtifact(record=RecordIdentity() as record):
+            check_json(record.values, "values")
+            _expect_key(operation, put_record(record))
+        case PutArtifact():
+            _expect_kind(operation.key, "artifact")
         case PutContext():
             _expect_key(operation, put_context(operation.kind, operation.name, operation.parent, operation.namespace))
         case PutExecution():
@@ -209,14 +217,6 @@ def check(operation: Operation) -> None:
                 check_time(operation.identity.started_at)
                 check_json(operation.identity.parameters, "parameters")
             _expect_key(operation, put_execution(operation.identity))
-        case PutArtifact(record=RecordIdentity() as record):
-            check_json(record.values, "values")
-            _expect_key(operation, put_record(record))
-        case PutArtifact():
-            _expect_kind(operation.key, "artifact")
-        case PutUse():
-            _expect_kind(operation.execution, "execution")
-            _expect_kind(operation.artifact, "artifact")
         case EndExecution():
             _expect_kind(operation.key, "execution")
             check_time(operation.ended_at)

@@ -289,13 +289,13 @@ def _single(value: object) -> bool:
 
 
 def _check(value: Json, what: str, depth: int) -> None:
-    match value:
-        case None | bool() | str():
-            return
-        case int() | float():
-            if isinstance(_number(value), dict):
-                raise InvalidValue(f"{what}: the number {value} must be tagged as {{'$number': …}}")
-            return
+    if value is None or isinstance(value, str | bool):
+        return
+    if isinstance(value, int | float):
+        # Of what a decoder makes, only an integer of 2**53 and above needs a tag, NaN, and an infinity.
+        if not -_EXACT < value < _EXACT and isinstance(_number(value), dict):
+            raise InvalidValue(f"{what}: the number {value} must be tagged as {{'$number': …}}")
+        return
     if depth == 0:
         raise InvalidValue(f"{what} is nested deeper than {MAX_DEPTH} levels")
     match value:
@@ -311,7 +311,8 @@ def _check(value: Json, what: str, depth: int) -> None:
                 _check(item, what, depth - 1)
         case dict():
             for item in value.values():
-                _check(item, what, depth - 1)
+                if type(item) is not str:
+                    _check(item, what, depth - 1)
         case _:
             raise InvalidValue(f"{what} is not JSON")
 
@@ -325,18 +326,27 @@ def _check_tag(text: object, what: str) -> None:
     raise InvalidValue(f"{what}: {{'$number': {text!r}}} is no number that needs a tag")
 
 
+_SIMPLE = frozenset((str, int, bool, type(None)))
+"""What every writer of JSON writes alike. (An integer that needs a tag has one by now.)"""
+
+
 class _NotPlainError(Exception):
     pass
 
 
 def _plain(value: Json) -> Json:
-    """A value that msgspec writes as RFC 8785 wants `value` written."""
-    if isinstance(value, str):
+    """A value that msgspec writes as RFC 8785 wants `value` written; most often the very same one."""
+    kind = type(value)
+    if kind in _SIMPLE:
         return value
     if isinstance(value, dict):
-        if not all(map(str.isascii, value)):
+        if not "".join(value).isascii():
             raise _NotPlainError
-        return {key: _plain(item) for key, item in value.items()}
+        changed: dict[str, Json] = {}
+        for key, item in value.items():
+            if type(item) not in _SIMPLE and (plain := _plain(item)) is not item:
+                changed[key] = plain
+        return value | changed if changed else value
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, float):
