@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cmf.questions import Query, query
     from cmf.recording import Run, run
     from cmf.relations import relate
+    from cmf.retracting import restore, retract
     from cmf.tracking.nesting import current_run
     from cmf.tracking.step import step
     from cmf.tracking.typed import Dataset, Metrics, Model
@@ -64,6 +65,8 @@ __all__ = [
     "relate",
     "repo_pull",
     "repo_push",
+    "restore",
+    "retract",
     "run",
     "step",
 ]
@@ -95,6 +98,8 @@ _LAZY = {
     "relate": "cmf.relations",
     "repo_pull": "cmf.compat.commands",
     "repo_push": "cmf.compat.commands",
+    "restore": "cmf.retracting",
+    "retract": "cmf.retracting",
     "run": "cmf.recording",
     "step": "cmf.tracking.step",
 }

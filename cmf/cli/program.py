@@ -26,6 +26,7 @@ from cmf.cli import (
     rebuild,
     relate,
     reproduce,
+    retract,
     run,
     show,
     status,
@@ -70,6 +71,7 @@ app.command(epilog=log.EXAMPLE)(log.log)
 app.command(epilog=show.EXAMPLE)(show.show)
 app.command(epilog=lineage.EXAMPLE)(lineage.lineage)
 app.command(epilog=relate.EXAMPLE)(relate.relate)
+app.command(epilog=retract.EXAMPLE)(retract.retract)
 app.command(epilog=push.EXAMPLE)(push.push)
 app.command(epilog=pull.EXAMPLE)(pull.pull)
 app.command(epilog=export.EXAMPLE)(export.export)

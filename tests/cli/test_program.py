@@ -19,7 +19,7 @@ from cmf import __version__
 from cmf.cli.program import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["init", "status", "log", "show", "lineage", "relate", "push", "pull"]
+COMMANDS = ["init", "status", "log", "show", "lineage", "relate", "retract", "push", "pull"]
 COMMANDS += ["export", "run", "fsck", "rebuild", "reproduce", "dvc", "import", "artifacts", "server"]
 
 
