@@ -44,14 +44,16 @@ class Remote:
     raise, such as UnknownKey.
     """
 
-    def __init__(self, url: str, token: str | None = None, timeout_seconds: float = 60.0) -> None:
+    def __init__(
+        self, url: str, token: str | None = None, timeout_seconds: float = 60.0, *, close_at_exit: bool = True
+    ) -> None:
         self.url = url.rstrip("/")
         headers = {"User-Agent": f"cmf/{__version__}"} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
             timeout = httpx.Timeout(timeout_seconds, connect=10.0)
             self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
             # Whoever drops a server need not think of its connection.
-            weakref.finalize(self, self._client.close)
+            weakref.finalize(self, self._client.close).atexit = close_at_exit
         except (httpx.InvalidURL, ValueError) as exc:
             raise ServerProblem(f"{url!r} is no address of a server: {exc}") from exc
 
@@ -156,7 +158,11 @@ class Remote:
             problem = msgspec.json.decode(response.content, type=dict[str, Any])
         except msgspec.DecodeError:
             problem = {}
-        raise _as_error(f"{self.url}{response.request.url.path}", response.status_code, problem)
+        error = _as_error(f"{self.url}{response.request.url.path}", response.status_code, problem)
+        if isinstance(error, ServerUnreachable):
+            asked = response.headers.get("retry-after", "")
+            error.retry_after_seconds = float(asked) if asked.isdecimal() and len(asked) < 6 else 0.0
+        raise error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

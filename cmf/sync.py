@@ -92,14 +92,20 @@ def push(
                     progress(sent_bytes)
         except CorruptRecord as exc:
             damage = damage or exc
-    if abs(ahead_seconds) > CLOCK_TOLERANCE_SECONDS:
-        warnings.warn(_clock_words(ahead_seconds), ClockWarning, stacklevel=2)
+    if is_clock_off(ahead_seconds):
+        warnings.warn(clock_words(ahead_seconds), ClockWarning, stacklevel=2)
     if damage:
         raise damage
     return Pushed(applied, duplicates)
 
 
-def _clock_words(ahead_seconds: int) -> str:
+def is_clock_off(ahead_seconds: int) -> bool:
+    """Whether this site's clock is so far from the server's that somebody is to be told."""
+    return abs(ahead_seconds) > CLOCK_TOLERANCE_SECONDS
+
+
+def clock_words(ahead_seconds: int) -> str:
+    """What is told of a clock that is off."""
     hours = abs(ahead_seconds) / 3600
     span = f"{round(hours * 60)} minutes" if hours < 2 else f"{round(hours)} hours"
     span = span if hours < 48 else f"{round(hours / 24):,} days"
@@ -118,7 +124,7 @@ def _push_segment(
     server: Remote, segment: Segment, known: JournalHead | None, end: int
 ) -> Iterator[tuple[Received, int]]:
     """Push a segment from where the server is; → per chunk: what became of it, its bytes."""
-    lines = journal.read(segment.path, _head_at(segment.path, known))
+    lines = journal.read(segment.path, head_at(segment.path, known))
     chunks = _chunks(takewhile(lambda line: line[1].offset <= end, lines))
     try:
         for packed, size in _ahead((pack(chunk), sum(map(len, chunk)) + len(chunk)) for chunk in chunks):
@@ -140,7 +146,7 @@ def _ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _head_at(path: Path, known: JournalHead | None) -> Head:
+def head_at(path: Path, known: JournalHead | None) -> Head:
     """The head that the server stands at, read back from the file."""
     if known is None:
         return journal.START
