@@ -25,7 +25,7 @@ from cmf.segments import CHUNK_RECORDS, Segment, segments_of
 if TYPE_CHECKING:
     from cmf.remote import Remote
 
-GATHER_SECONDS: Final = 0.02
+GATHER_SECONDS: Final = 0.01
 """How long what follows a call is waited for, so that many calls share a request."""
 
 LOOK_SECONDS: Final = 30.0

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from cmf import journal
 from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
+from cmf.core.freshness import Position, token_of
 from cmf.core.store import Head
 from cmf.core.wire import CLOCK_TOLERANCE_SECONDS, PullQuestion, Received
 from cmf.pulled import Pulled, write_pulled
@@ -31,11 +32,25 @@ class ClockWarning(UserWarning):
     """This site's clock and the server's are far apart, so that not who spoke last has the last word."""
 
 
-class Pushed(NamedTuple):
-    """What a push did: records sent and new to the server, and records it turned out to have already."""
-
+class _Counts(NamedTuple):
     applied: int
     duplicates: int
+
+
+class Pushed(_Counts):
+    """What a push did: records sent and new to the server, and records it turned out to have already.
+
+    `token` names the positions to which it sent segments, or, where nothing was to send, that of the newest segment;
+    whoever shows it to a server is answered when that has them (`cmf.query(url, at_least=token)`).
+    """
+
+    token: str | None
+
+    def __new__(cls, applied: int, duplicates: int, token: str | None = None) -> Self:
+        """The token is no part of what makes two equal."""
+        made = super().__new__(cls, applied, duplicates)
+        made.token = token
+        return made
 
 
 def remote(repository: Repository, url: str | None = None) -> Remote:
@@ -78,6 +93,7 @@ def push(
     heads = _heads(server, repository.site, segments)
     applied = duplicates = ahead_seconds = 0
     damage: CorruptRecord | None = None
+    reached: dict[Segment, int] = {}
     for segment in segments:
         size, known_to = segment.path.stat().st_size, _offset(heads, segment)
         end = size if until is None else until.get(segment, 0)
@@ -86,6 +102,7 @@ def push(
         try:
             for received, sent_bytes in _push_segment(server, segment, heads.get(segment), end):
                 applied += received.applied
+                reached[segment] = received.sequence
                 duplicates += received.duplicates
                 ahead_seconds = max(ahead_seconds, received.clock_ahead_seconds, key=abs)
                 if progress:
@@ -96,7 +113,14 @@ def push(
         warnings.warn(clock_words(ahead_seconds), ClockWarning, stacklevel=2)
     if damage:
         raise damage
-    return Pushed(applied, duplicates)
+    return Pushed(applied, duplicates, _token(reached, heads))
+
+
+def _token(reached: Mapping[Segment, int], heads: Mapping[Segment, JournalHead]) -> str | None:
+    if not reached and heads:
+        newest = max(heads, key=lambda segment: segment.name)
+        reached = {newest: heads[newest].sequence}
+    return token_of(Position(segment.site, segment.name, sequence) for segment, sequence in reached.items())
 
 
 def is_clock_off(ahead_seconds: int) -> bool:

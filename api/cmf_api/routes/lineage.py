@@ -16,6 +16,7 @@ from cmf.core.resolve import resolve
 from cmf.core.store import Store
 from cmf_api.answers import Key, answer, answers, asks
 from cmf_api.bodies import read_json
+from cmf_api.freshness import behind_of
 
 router = APIRouter(tags=["lineage"])
 
@@ -46,4 +47,7 @@ async def lineage_of_many(request: Request) -> Response:
 def _ask(request: Request, question: Question) -> Response:
     store: Store = request.app.state.store
     whole = tuple(resolve(store, key) for key in question.keys)
-    return answer(rules.lineage(store, msgspec.structs.replace(question, keys=whole)))
+    found = rules.lineage(store, msgspec.structs.replace(question, keys=whole))
+    if behind := behind_of(request):
+        found = msgspec.structs.replace(found, complete=False, behind=behind)
+    return answer(found)
