@@ -230,10 +230,13 @@ class ContinuousPush:
     def _connected(self) -> Remote:
         if self._remote is None:
             with _importing:
+                import encodings.idna  # noqa: F401 (names of servers need it)
+
+                from cmf import sync  # noqa: F401 (all that is needed below)
                 from cmf.remote import Remote
 
-            # The interpreter would close it at exit before the rest is sent.
-            self._remote = Remote(self._url, self._token, ANSWER_SECONDS, close_at_exit=False)
+                # The interpreter would close it at exit before the rest is sent.
+                self._remote = Remote(self._url, self._token, ANSWER_SECONDS, close_at_exit=False)
         return self._remote
 
     def _disconnect(self) -> None:
@@ -345,4 +348,5 @@ def _warn(text: str) -> None:
 
 def tell_no_server() -> None:
     """Tell that there is nowhere to push to."""
-    _warn("the setting push is 'continuous', but no server is set: what is recorded stays in the journal")
+    text = "the setting push is 'continuous', but no server is set: what is recorded stays in the journal"
+    _warn(text)

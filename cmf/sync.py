@@ -53,8 +53,8 @@ class Pushed(_Counts):
         return made
 
 
-def remote(repository: Repository, url: str | None = None) -> Remote:
-    """The server of a clone, or another.
+def remote(repository: Repository, url: str | None = None, at_least: str | None = None) -> Remote:
+    """The server of a clone, or another; with the token of a push (`at_least`) it answers when it has what that sent.
 
     Raises:
         SettingsProblem: the clone has none and no other was named.
@@ -62,7 +62,7 @@ def remote(repository: Repository, url: str | None = None) -> Remote:
     address = url or repository.settings.server
     if address is None:
         raise SettingsProblem("no server is set; run 'cmf init --server URL', or set CMF_SERVER")
-    return Remote(address, repository.settings.token)
+    return Remote(address, repository.settings.token, at_least=at_least)
 
 
 def unpushed_bytes(repository: Repository, server: Remote) -> int:

@@ -16,7 +16,7 @@ from cmf_api import errors
 from cmf_api.answers import components
 from cmf_api.auth import Gate
 from cmf_api.clocks import Clocks
-from cmf_api.freshness import MAX_WAITING, TellBehind, fresh
+from cmf_api.freshness import MAX_WAITING, TellBehind
 from cmf_api.parameters import only_declared
 from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series
 from cmf_api.settings import ServerSettings
@@ -48,8 +48,7 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     app.state.clocks = Clocks()
     # The series before the nodes: the route of one execution takes every path below it.
     for room in (health, journals, operations, pull, series, nodes, lineage):
-        reads = [Depends(fresh)] if room in (pull, series, nodes, lineage) else []
-        app.include_router(room.router, dependencies=[Depends(only_declared), *reads])
+        app.include_router(room.router, dependencies=[Depends(only_declared)])
     errors.install(app)
     app.add_middleware(TellBehind)
     app.add_middleware(Gate, token=settings.token, any_host=settings.any_host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from cmf.core import lineage as rules
@@ -16,9 +16,9 @@ from cmf.core.resolve import resolve
 from cmf.core.store import Store
 from cmf_api.answers import Key, answer, answers, asks
 from cmf_api.bodies import read_json
-from cmf_api.freshness import behind_of
+from cmf_api.freshness import behind_of, fresh
 
-router = APIRouter(tags=["lineage"])
+router = APIRouter(tags=["lineage"], dependencies=[Depends(fresh)])
 
 
 @router.get("/v1/lineage/{key:path}", responses=answers(Lineage, 404, 409, 422, 503))
