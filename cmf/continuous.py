@@ -6,7 +6,6 @@ Whatever befalls it, or the server, recording goes on, and what was not sent goe
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 import threading
@@ -46,29 +45,6 @@ class PushWarning(UserWarning):
     """What was recorded could not be sent to the server yet. It is in the journal."""
 
 
-_importing = threading.Lock()
-"""Held while the client is imported: a child forked meanwhile would wait for ever for the rest of the import."""
-_is_held_for_fork = False
-
-
-def _before_fork() -> None:
-    global _is_held_for_fork
-    # Not for ever: whoever forks may be within an import that the thread waits for.
-    _is_held_for_fork = _importing.acquire(timeout=5.0)
-
-
-def _after_in_parent() -> None:
-    if _is_held_for_fork:
-        _importing.release()
-
-
-def _after_in_child() -> None:
-    global _importing
-    _importing = threading.Lock()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
-
 _left: list[ContinuousPush] = []
 """What forked children got of their parents' pushes. Their connections are the parents': they are never closed."""
 
@@ -84,7 +60,7 @@ class ContinuousPush:
         self._site = site
         self._url = url
         self._token = token
-        self._remote: Remote | None = None
+        self._remote: Remote
         self._ends: dict[Path, int] = {}
         """Up to where the disk has each own segment."""
         self._sent: dict[Path, Head] = {}
@@ -92,6 +68,7 @@ class ContinuousPush:
         # A signal's handler may record while `wake` runs; such a queue, unlike an event, bears that.
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._is_woken = False
+        self._is_begun = False
         self._thread: threading.Thread | None = None
         self._looks = looks
         self._next_look = 0.0
@@ -108,7 +85,7 @@ class ContinuousPush:
         if not self._is_woken:
             self._is_woken = True
             self._wakes.put(None)
-        if self._thread is None:
+        if not self._is_begun:
             self._start()
 
     def close(self, seconds: float) -> None:
@@ -127,11 +104,21 @@ class ContinuousPush:
         _left.append(self)
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="cmf-push", daemon=True)
+        self._is_begun = True
         try:
+            # Here and not in the thread: a process that forks, or ends, within an import of another thread breaks it.
+            import encodings.idna  # noqa: F401 (names of servers need it)
+
+            from cmf import sync  # noqa: F401 (all that the thread needs)
+            from cmf.remote import Remote
+
+            # The interpreter would close it at exit before the rest is sent.
+            self._remote = Remote(self._url, self._token, ANSWER_SECONDS, close_at_exit=False)
+            thread = threading.Thread(target=self._run, name="cmf-push", daemon=True)
             thread.start()
-        except RuntimeError as exc:  # the interpreter is about to end, or there are too many threads
+        except Exception as exc:  # the address is none, the interpreter is about to end, or there is no memory
             self._problem = exc
+            self._tell(f"{exc}. Recording goes on, and what is recorded waits for a push")
             return
         self._thread = thread
 
@@ -153,7 +140,7 @@ class ContinuousPush:
                 continue
             if is_last:
                 break
-        self._disconnect()
+        self._remote.close()
 
     def _rest(self, pause: float) -> bool:
         """Wait for something to do, or after a failure for its pause; → whether more may follow what there is."""
@@ -174,7 +161,7 @@ class ContinuousPush:
 
     def _pass(self) -> None:
         """Send all that there is."""
-        remote = self._connected()
+        remote = self._remote
         self._push_own(remote)
         if self._looks and (self._until is not None or time.monotonic() >= self._next_look):
             self._push_left(remote)
@@ -226,22 +213,6 @@ class ContinuousPush:
     def _check_time(self) -> None:
         if self._until is not None and time.monotonic() >= self._until:
             raise ServerUnreachable("the process ends before everything was sent")
-
-    def _connected(self) -> Remote:
-        if self._remote is None:
-            with _importing:
-                import encodings.idna  # noqa: F401 (names of servers need it)
-
-                from cmf import sync  # noqa: F401 (all that is needed below)
-                from cmf.remote import Remote
-
-                # The interpreter would close it at exit before the rest is sent.
-                self._remote = Remote(self._url, self._token, ANSWER_SECONDS, close_at_exit=False)
-        return self._remote
-
-    def _disconnect(self) -> None:
-        if self._remote is not None:
-            self._remote.close()
 
     def _after(self, exc: Exception) -> float:
         """What follows a failure: how long to pause; negative for ever."""

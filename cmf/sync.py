@@ -6,7 +6,6 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
@@ -163,6 +162,9 @@ def _push_segment(
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
     """The items, each made while the one before it is dealt with: the server and this process work side by side."""
+    # Importing it fails in a process that is about to end, which may want to send its last records.
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as maker:
         following = maker.submit(next, items, None)
         while (item := following.result()) is not None:
