@@ -225,9 +225,8 @@ def refusing() -> Iterator[str]:
 
 @pytest.mark.parametrize("status", ["401", "403", "422", "500", "503", "slow"])
 def test_a_server_that_refuses_is_told_once_and_holds_no_program_up(site: Path, refusing: str, status: str) -> None:
-    program = (
-        "import cmf, time\nwith cmf.run('p', 's') as run:\n    for n in range(100): run.set(n=n); time.sleep(0.01)\n"
-    )
+    program = "import cmf, time\nwith cmf.run('p', 's') as run:\n    for n in range(100):\n"
+    program += "        run.set(n=n)\n        time.sleep(0.01)\n"
     begin = time.monotonic()
     done = python(site, f"{refusing}/{status}", program, CMF_PUSH_SECONDS="1.5")
     assert done.returncode == 0 and "Traceback" not in done.stderr
