@@ -182,7 +182,9 @@ class ContinuousPush:
                 continue
             try:
                 self._push(remote, segment.path, _head_at(segment, known), size, own_first=True)
-            except CorruptRecord as exc:
+            except (CorruptRecord, ServerRefused) as exc:
+                if isinstance(exc, ServerRefused) and exc.status != 422:
+                    raise
                 self._tell(f"{exc}. What is recorded now is sent all the same")
 
     def _push(self, remote: Remote, path: Path, head: Head, end: int, *, own_first: bool = False) -> None:
