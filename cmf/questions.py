@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from cmf.core import lineage as rules
 from cmf.core import series as rules_of_series
-from cmf.core.errors import FileProblem, UnknownKey
+from cmf.core.errors import BadQuestion, FileProblem, UnknownKey
+from cmf.core.freshness import positions_of
 from cmf.core.identity import kind_of
 from cmf.core.lineage import DEFAULT_LIMIT, MAX_LIMIT, Question
 from cmf.core.model import (
@@ -310,12 +311,20 @@ class Query:
         return whole.relative_to(self._root).as_posix() if whole.is_relative_to(self._root) else None
 
 
-def query(url: str | None = None, *, token: str | None = None) -> Query:
+def query(url: str | None = None, *, token: str | None = None, at_least: str | None = None) -> Query:
     """Ask the clone that the current folder lies in, or the server at `url`.
+
+    With `at_least`, the `token` of a push (not the secret that `token` is), the server waits a moment for what was
+    pushed, should it not have that yet; if it does not come, a `BehindWarning` says so, and in a lineage `behind`.
 
     Raises:
         NotARepository: no `url`, and the folder lies in no clone.
+        BadQuestion: `at_least` is no token of a push, or there is no `url`: a clone knows all that it recorded.
     """
+    if at_least is not None:
+        positions_of(at_least)
+        if url is None:
+            raise BadQuestion("at_least is asked of a server; name its address, too")
     from cmf.repository import Repository
 
     here = Path.cwd()
@@ -324,6 +333,6 @@ def query(url: str | None = None, *, token: str | None = None) -> Query:
         from cmf.remote import Remote
 
         # The file may hold no token, so the environment is all there is to look at.
-        return Query(Remote(url, token or settings.load(Path(os.devnull)).token), clone_of(here))
+        return Query(Remote(url, token or settings.load(Path(os.devnull)).token, at_least=at_least), clone_of(here))
     repository = Repository.find(here)
     return Query(StoreSource(repository.view), repository.root)

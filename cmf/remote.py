@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,11 +24,15 @@ from cmf.core.records import Stamped, parse_stamped
 from cmf.core.series import SeriesQuestion
 from cmf.core.store import Filters, ListKind
 from cmf.core.values import encode
-from cmf.core.wire import NDJSON, SERVER_HEADER, EndOfPull, Journals, PullQuestion, Received, Resolved
+from cmf.core.wire import BEHIND_HEADER, NDJSON, SERVER_HEADER, EndOfPull, Journals, PullQuestion, Received, Resolved
 
 T = TypeVar("T")
 
 _LISTS: Final[dict[ListKind, str]] = {"artifact": "artifacts", "execution": "executions", "pipeline": "pipelines"}
+
+
+class BehindWarning(UserWarning):
+    """A server has less than the token that it was shown asks for, and answered with what it has."""
 
 
 class JournalHead(msgspec.Struct, frozen=True):
@@ -44,14 +49,24 @@ class Remote:
     raise, such as UnknownKey.
     """
 
-    def __init__(self, url: str, token: str | None = None, timeout_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        timeout_seconds: float = 60.0,
+        *,
+        at_least: str | None = None,
+        close_at_exit: bool = True,
+    ) -> None:
         self.url = url.rstrip("/")
+        self._fresh = {} if at_least is None else {"at_least": at_least}
+        """What each question asks to know of."""
         headers = {"User-Agent": f"cmf/{__version__}"} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
             timeout = httpx.Timeout(timeout_seconds, connect=10.0)
             self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
             # Whoever drops a server need not think of its connection.
-            weakref.finalize(self, self._client.close)
+            weakref.finalize(self, self._client.close).atexit = close_at_exit
         except (httpx.InvalidURL, ValueError) as exc:
             raise ServerProblem(f"{url!r} is no address of a server: {exc}") from exc
 
@@ -73,7 +88,10 @@ class Remote:
         """The operations of a slice, as they arrive."""
         headers = {"Content-Type": "application/json"}
         asked = encode(question)
-        with self._errors(), self._client.stream("POST", "/v1/pull", content=asked, headers=headers) as response:
+        with (
+            self._errors(),
+            self._client.stream("POST", "/v1/pull", content=asked, headers=headers, params=self._fresh) as response,
+        ):
             if response.status_code != 200:
                 response.read()
             self._check(response)
@@ -115,10 +133,10 @@ class Remote:
         self._client.close()
 
     def _get(self, path: str, answer: type[T], parameters: Mapping[str, Any] | None = None) -> T:
-        return self._ask("GET", path, answer, params=parameters)
+        return self._ask("GET", path, answer, params={**(parameters or {}), **self._fresh})
 
     def _post(self, path: str, answer: type[T], **body: Any) -> T:
-        return self._ask("POST", path, answer, **body)
+        return self._ask("POST", path, answer, **({"params": self._fresh} if "json" in body else {}), **body)
 
     def _ask(self, method: str, path: str, answer: type[T], **request: Any) -> T:
         with self._errors():
@@ -150,13 +168,24 @@ class Remote:
             raise ServerProblem(
                 f"{self.url} answered {response.status_code}, but is not a cmf server; check the address"
             )
+        if missing := response.headers.get(BEHIND_HEADER):
+            warnings.warn(
+                f"{self.url} does not have everything that was asked for yet ({_shortened(missing)}); "
+                f"what it answers may lack that, ask again in a moment",
+                BehindWarning,
+                stacklevel=2,
+            )
         if response.status_code == 200:
             return
         try:
             problem = msgspec.json.decode(response.content, type=dict[str, Any])
         except msgspec.DecodeError:
             problem = {}
-        raise _as_error(f"{self.url}{response.request.url.path}", response.status_code, problem)
+        error = _as_error(f"{self.url}{response.request.url.path}", response.status_code, problem)
+        if isinstance(error, ServerUnreachable):
+            asked = response.headers.get("retry-after", "")
+            error.retry_after_seconds = float(asked) if asked.isdecimal() and len(asked) < 6 else 0.0
+        raise error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -203,3 +232,7 @@ def _date() -> str:
 
 def _quoted(text: str) -> str:
     return quote(text, safe=":")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "…"

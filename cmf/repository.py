@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cmf import __version__, journal, settings
 from cmf.clock import HybridClock
@@ -60,6 +60,9 @@ from cmf.versioning.git import git_versioning
 from cmf.versioning.none import NoCodeVersioning, NoDataVersioning
 from cmf.versioning.ports import CodeVersioning, DataVersioning
 from cmf.versioning.states import States
+
+if TYPE_CHECKING:
+    from cmf.continuous import ContinuousPush
 
 
 class Mark(NamedTuple):
@@ -165,6 +168,22 @@ class Repository:
     def _writer(self) -> SegmentWriter:
         return SegmentWriter(self.folder / "journal", self.site, f"cmf {__version__}", self.clock)
 
+    @cached_property
+    def _pushing(self) -> ContinuousPush | None:
+        """What sends this process's records at once; None where they wait for a push."""
+        if self.settings.push != "continuous":
+            return None
+        from cmf.continuous import ContinuousPush, tell_no_server
+
+        if self.settings.server is None:
+            tell_no_server()
+            return None
+        # Children that come and go leave it to the first process to look for what others left.
+        looks = self._opened_by == os.getpid()
+        return ContinuousPush(
+            self.folder / "journal", self.site, self.settings.server, self.settings.token, looks=looks
+        )
+
     @classmethod
     def find(cls, start: Path, *, catch_up: bool = True) -> Repository:
         """The clone that a folder lies in.
@@ -236,6 +255,8 @@ class Repository:
     def _append(self, operations: Sequence[Operation], stamps: Sequence[Stamp] | None) -> None:
         self._leave_parent()
         appended = self._writer.append(operations, stamps)
+        if self._pushing is not None:
+            self._pushing.wake(appended.path, appended.after)
         if self.has_view:
             self._show(appended)
 
@@ -282,6 +303,8 @@ class Repository:
         self._leave_parent()
         if "_writer" in vars(self):
             self._writer.close()
+        if (pushing := vars(self).pop("_pushing", None)) is not None:
+            pushing.close(self.settings.push_seconds)
         if self.has_view:
             self._close_view()
         for part in ("code", "cache", "states", "scratch"):
@@ -295,6 +318,8 @@ class Repository:
         if self._written_by != os.getpid():
             self._written_by = os.getpid()
             vars(self).pop("_writer", None)
+            if (pushing := vars(self).pop("_pushing", None)) is not None:
+                pushing.leave()
 
     def _close_view(self) -> None:
         if "view" in vars(self):

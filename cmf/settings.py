@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ from cmf.core.values import check_name
 Versioning = Literal["git", "none"]
 Data = Literal["dvc", "none"]
 Switch = Literal["on", "off"]
+Push = Literal["manual", "continuous"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +39,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether files get a sha256 beside their md5, in the same pass (`CMF_SHA256`)."""
     environment: Switch = "on"
     """Whether each execution has the environment it ran in as an input (`CMF_ENVIRONMENT`)."""
+    push: Push = "manual"
+    """`continuous` sends what is recorded to the server at once, in the background (`CMF_PUSH`)."""
+    push_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 5.0
+    """How long a process may wait at its end for what is not sent yet, with `continuous` (`CMF_PUSH_SECONDS`)."""
 
 
 def load(file: Path, **arguments: str | None) -> Settings:
@@ -82,10 +87,18 @@ def _from_environment() -> dict[str, object]:
     found: dict[str, object] = {}
     for name in Settings.__struct_fields__:
         if value := os.environ.get(f"CMF_{name.upper()}"):
-            found[name] = value
+            found[name] = _number(value) if name == "push_seconds" else value
     if (file := os.environ.get("CMF_TOKEN_FILE")) and "token" not in found:
         try:
             found["token"] = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as exc:
             raise SettingsProblem(f"CMF_TOKEN_FILE: {file}: {getattr(exc, 'strerror', None) or exc}") from exc
     return found
+
+
+def _number(text: str) -> object:
+    """A number that the environment holds as text; what is none is refused with the rest."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

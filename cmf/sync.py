@@ -6,13 +6,13 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from cmf import journal
 from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
+from cmf.core.freshness import Position, token_of
 from cmf.core.store import Head
 from cmf.core.wire import CLOCK_TOLERANCE_SECONDS, PullQuestion, Received
 from cmf.pulled import Pulled, write_pulled
@@ -31,15 +31,29 @@ class ClockWarning(UserWarning):
     """This site's clock and the server's are far apart, so that not who spoke last has the last word."""
 
 
-class Pushed(NamedTuple):
-    """What a push did: records sent and new to the server, and records it turned out to have already."""
-
+class _Counts(NamedTuple):
     applied: int
     duplicates: int
 
 
-def remote(repository: Repository, url: str | None = None) -> Remote:
-    """The server of a clone, or another.
+class Pushed(_Counts):
+    """What a push did: records sent and new to the server, and records it turned out to have already.
+
+    `token` names the positions to which it sent segments, or, where nothing was to send, that of the newest segment;
+    whoever shows it to a server is answered when that has them (`cmf.query(url, at_least=token)`).
+    """
+
+    token: str | None
+
+    def __new__(cls, applied: int, duplicates: int, token: str | None = None) -> Self:
+        """The token is no part of what makes two equal."""
+        made = super().__new__(cls, applied, duplicates)
+        made.token = token
+        return made
+
+
+def remote(repository: Repository, url: str | None = None, at_least: str | None = None) -> Remote:
+    """The server of a clone, or another; with the token of a push (`at_least`) it answers when it has what that sent.
 
     Raises:
         SettingsProblem: the clone has none and no other was named.
@@ -47,7 +61,7 @@ def remote(repository: Repository, url: str | None = None) -> Remote:
     address = url or repository.settings.server
     if address is None:
         raise SettingsProblem("no server is set; run 'cmf init --server URL', or set CMF_SERVER")
-    return Remote(address, repository.settings.token)
+    return Remote(address, repository.settings.token, at_least=at_least)
 
 
 def unpushed_bytes(repository: Repository, server: Remote) -> int:
@@ -78,6 +92,7 @@ def push(
     heads = _heads(server, repository.site, segments)
     applied = duplicates = ahead_seconds = 0
     damage: CorruptRecord | None = None
+    reached: dict[Segment, int] = {}
     for segment in segments:
         size, known_to = segment.path.stat().st_size, _offset(heads, segment)
         end = size if until is None else until.get(segment, 0)
@@ -86,20 +101,34 @@ def push(
         try:
             for received, sent_bytes in _push_segment(server, segment, heads.get(segment), end):
                 applied += received.applied
+                reached[segment] = received.sequence
                 duplicates += received.duplicates
                 ahead_seconds = max(ahead_seconds, received.clock_ahead_seconds, key=abs)
                 if progress:
                     progress(sent_bytes)
         except CorruptRecord as exc:
             damage = damage or exc
-    if abs(ahead_seconds) > CLOCK_TOLERANCE_SECONDS:
-        warnings.warn(_clock_words(ahead_seconds), ClockWarning, stacklevel=2)
+    if is_clock_off(ahead_seconds):
+        warnings.warn(clock_words(ahead_seconds), ClockWarning, stacklevel=2)
     if damage:
         raise damage
-    return Pushed(applied, duplicates)
+    return Pushed(applied, duplicates, _token(reached, heads))
 
 
-def _clock_words(ahead_seconds: int) -> str:
+def _token(reached: Mapping[Segment, int], heads: Mapping[Segment, JournalHead]) -> str | None:
+    if not reached and heads:
+        newest = max(heads, key=lambda segment: segment.name)
+        reached = {newest: heads[newest].sequence}
+    return token_of(Position(segment.site, segment.name, sequence) for segment, sequence in reached.items())
+
+
+def is_clock_off(ahead_seconds: int) -> bool:
+    """Whether this site's clock is so far from the server's that somebody is to be told."""
+    return abs(ahead_seconds) > CLOCK_TOLERANCE_SECONDS
+
+
+def clock_words(ahead_seconds: int) -> str:
+    """What is told of a clock that is off."""
     hours = abs(ahead_seconds) / 3600
     span = f"{round(hours * 60)} minutes" if hours < 2 else f"{round(hours)} hours"
     span = span if hours < 48 else f"{round(hours / 24):,} days"
@@ -118,7 +147,7 @@ def _push_segment(
     server: Remote, segment: Segment, known: JournalHead | None, end: int
 ) -> Iterator[tuple[Received, int]]:
     """Push a segment from where the server is; → per chunk: what became of it, its bytes."""
-    lines = journal.read(segment.path, _head_at(segment.path, known))
+    lines = journal.read(segment.path, head_at(segment.path, known))
     chunks = _chunks(takewhile(lambda line: line[1].offset <= end, lines))
     try:
         for packed, size in _ahead((pack(chunk), sum(map(len, chunk)) + len(chunk)) for chunk in chunks):
@@ -133,6 +162,9 @@ def _push_segment(
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
     """The items, each made while the one before it is dealt with: the server and this process work side by side."""
+    # Importing it fails in a process that is about to end, which may want to send its last records.
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as maker:
         following = maker.submit(next, items, None)
         while (item := following.result()) is not None:
@@ -140,7 +172,7 @@ def _ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _head_at(path: Path, known: JournalHead | None) -> Head:
+def head_at(path: Path, known: JournalHead | None) -> Head:
     """The head that the server stands at, read back from the file."""
     if known is None:
         return journal.START

@@ -16,6 +16,7 @@ from cmf_api import errors
 from cmf_api.answers import components
 from cmf_api.auth import Gate
 from cmf_api.clocks import Clocks
+from cmf_api.freshness import MAX_WAITING, TellBehind
 from cmf_api.parameters import only_declared
 from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series
 from cmf_api.settings import ServerSettings
@@ -28,6 +29,7 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.writer = Writer(store, settings.max_waiting)
+        app.state.waiting_reads = CapacityLimiter(MAX_WAITING)
         app.state.receiving = CapacityLimiter(settings.max_receiving)
         yield
         app.state.writer.close()
@@ -48,6 +50,7 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     for room in (health, journals, operations, pull, series, nodes, lineage):
         app.include_router(room.router, dependencies=[Depends(only_declared)])
     errors.install(app)
+    app.add_middleware(TellBehind)
     app.add_middleware(Gate, token=settings.token, any_host=settings.any_host)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

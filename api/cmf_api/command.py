@@ -34,6 +34,9 @@ def serve(
     store_password_file: Annotated[
         Path | None, typer.Option(help="A file with a Neo4j's password, or user/password.")
     ] = None,
+    freshness_seconds: Annotated[
+        float, typer.Option(min=0, max=60, help="How long a read waits for what it asks to know of (at_least).")
+    ] = 2.0,
     insecure: Annotated[bool, typer.Option(help="Listen beyond this machine without asking for a token.")] = False,
 ) -> None:
     """Serve a graph: sites push to it, everyone asks it."""
@@ -56,7 +59,9 @@ def serve(
     check_exposure(host, token, insecure)
     url = store or default_store()
     opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
-    settings = ServerSettings(home=home or home_of(url), token=token, any_host=insecure)
+    settings = ServerSettings(
+        home=home or home_of(url), token=token, any_host=insecure, freshness_seconds=freshness_seconds
+    )
     app = create_app(settings, opened)
     config = uvicorn.Config(
         app,

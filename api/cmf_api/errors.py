@@ -46,6 +46,10 @@ class UnknownParameter(errors.CmfError):
         self.asked = asked
 
 
+class BadToken(errors.BadQuestion):
+    """A request asks to know of positions that are none."""
+
+
 class UnsupportedBody(errors.CmfError):
     """A body is of a type or encoding that this route does not take."""
 
@@ -65,6 +69,7 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
     errors.StoreUnavailable: 503,
     errors.StoreIncompatible: 503,
     UnknownParameter: 400,
+    BadToken: 400,
     TooLarge: 413,
     Unauthorized: 401,
     ForeignRequest: 403,
@@ -102,7 +107,8 @@ def as_problem(error: errors.CmfError) -> Response:
     if status == 500:
         _LOG.error("unexpected %s", type(error).__name__, exc_info=error)
     extensions = {name: getattr(error, name) for name in _EXTENSIONS if getattr(error, name, None) is not None}
-    return problem(status, type(error).__name__, str(error), **extensions)
+    code = "BadQuestion" if isinstance(error, BadToken) else type(error).__name__
+    return problem(status, code, str(error), **extensions)
 
 
 async def _known(request: Request, error: errors.CmfError) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,14 @@ from cmf.cli.terminal import say, say_rows
 
 if TYPE_CHECKING:
     from cmf.repository import Repository
+
+
+class Push(StrEnum):
+    """When what is recorded goes to the server."""
+
+    MANUAL = "manual"
+    CONTINUOUS = "continuous"
+
 
 EXAMPLE = "Example: cmf init --server https://cmf.example.org --artifacts s3://bucket/data"
 
@@ -43,6 +52,9 @@ def init(
         str | None,
         typer.Option(metavar="URL", help="Where the bytes of artifacts go: DVC's default remote, a folder or address."),
     ] = None,
+    push: Annotated[
+        Push | None, typer.Option(help="continuous: send what is recorded at once; manual: with 'cmf push'.")
+    ] = None,
     dvc: Annotated[bool, typer.Option(help="Set DVC up, which keeps the bytes of artifacts.")] = True,
 ) -> None:
     """Make a clone here, that records, and set DVC up in it.
@@ -59,7 +71,7 @@ def init(
         return
     if artifacts is not None and not dvc:
         raise typer.BadParameter("--artifacts names a remote of DVC's, and --no-dvc is to leave DVC out")
-    changes = _named(server=server, project=project, pipeline=pipeline, namespace=namespace)
+    changes = _named(server=server, project=project, pipeline=pipeline, namespace=namespace, push=push)
     before = clone_of(Path.cwd())
     repository = open_repository(Path.cwd())
     file = repository.folder / "config.toml"
@@ -68,7 +80,7 @@ def init(
     settings = load(file)
     say(f"{'already a clone' if before else 'made a clone'}: {printable(str(repository.root))}")
     _set_up_dvc(repository, artifacts, dvc and settings.data == "dvc")
-    told = [(name, getattr(settings, name)) for name in ("server", "project", "pipeline", "namespace")]
+    told = [(name, getattr(settings, name)) for name in ("server", "project", "pipeline", "namespace", "push")]
     say_rows([(name, printable(value)) for name, value in told if value])
     say(_next(settings.server))
 
@@ -104,7 +116,7 @@ def _set_up_dvc(repository: Repository, artifacts: str | None, wanted: bool) -> 
 def _named(**options: str | None) -> dict[str, str]:
     from cmf.core.values import check_name
 
-    return {name: check_name(value, f"the {name}") for name, value in options.items() if value is not None}
+    return {name: check_name(str(value), f"the {name}") for name, value in options.items() if value is not None}
 
 
 def _next(server: str | None) -> str:

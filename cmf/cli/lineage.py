@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmf.cli.options import AskServerOption, JsonOption, KeyArgument, RemoteOption
+from cmf.cli.options import AskServerOption, AtLeastOption, JsonOption, KeyArgument, RemoteOption
 from cmf.cli.sources import source
 from cmf.cli.terminal import console, draw, note, say, say_json
 
@@ -63,13 +63,14 @@ def lineage(
     ] = None,
     remote: RemoteOption = False,
     server: AskServerOption = None,
+    at_least: AtLeastOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show where an artifact or execution comes from, and what it touched."""
     from cmf.core.lineage import DEFAULT_LIMIT
 
     chosen = _format(form, output, as_json)
-    found = source(remote, server).lineage(
+    found = source(remote, server, at_least).lineage(
         asked, _direction(up, down, both), depth, limit=limit or DEFAULT_LIMIT, include_retracted=include_retracted
     )
     shown = found if environment or chosen is Format.JSON else _without_environments(found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmf.cli.options import AskServerOption, JsonOption, RemoteOption
+from cmf.cli.options import AskServerOption, AtLeastOption, JsonOption, RemoteOption
 from cmf.cli.sources import source
 from cmf.cli.terminal import draw, note, say, say_json, table
 
@@ -41,12 +41,13 @@ def log(
     status: Annotated[Status | None, typer.Option(help="Only those that stand so.")] = None,
     remote: RemoteOption = False,
     server: AskServerOption = None,
+    at_least: AtLeastOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the executions, newest first."""
     from cmf.core.store import Filters
 
-    asked = source(remote, server)
+    asked = source(remote, server, at_least)
     filters = Filters(pipeline=pipeline, stage=stage, status=status.value if status else None)
     found = list(islice(asked.executions(filters), number + 1))
     shown = found[:number]

@@ -64,4 +64,10 @@ AskServerOption = Annotated[
     typer.Option("--server", metavar="URL", callback=server_url, help="Ask this server, not the local view."),
 ]
 RemoteOption = Annotated[bool, typer.Option("--remote", help="Ask the clone's server, not the local view.")]
+AtLeastOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at-least", metavar="TOKEN", help="Wait a moment until the server has what a push sent: its token (--json)."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmf.cli.options import Direction, JsonOption, ServerOption
+from cmf.cli.options import AtLeastOption, Direction, JsonOption, ServerOption
 from cmf.cli.terminal import progress, say, say_json
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def pull(
     ] = None,
     direction: Annotated[Direction, typer.Option(help="Of the artifacts: which way.")] = Direction.BOTH,
     server: ServerOption = None,
+    at_least: AtLeastOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring lineage from the server into the clone.
@@ -53,7 +54,7 @@ def pull(
 
     expect_projects(projects, branch, all_branches)
     repository = Repository.find(Path.cwd())
-    remote = sync.remote(repository, server)
+    remote = sync.remote(repository, server, at_least)
     named = bool(artifacts or projects or pipelines)
     question = PullQuestion(
         artifacts=_keys(repository, remote, artifacts or ()) if named else _tracked(repository),

@@ -48,6 +48,7 @@ def push(
     if as_json:
         bytes_sent = {"remote": sent.remote, "objects": sent.objects, "size_bytes": sent.size_bytes} if sent else None
         found = {"server": remote.url, "applied": pushed.applied, "duplicates": pushed.duplicates}
+        found |= {"token": pushed.token}
         say_json(found | {"artifacts": bytes_sent})
         return
     if sent and sent.objects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cmf.cli.log import run_of
-from cmf.cli.options import AskServerOption, JsonOption, KeyArgument, RemoteOption
+from cmf.cli.options import AskServerOption, AtLeastOption, JsonOption, KeyArgument, RemoteOption
 from cmf.cli.show_recipe import places_of, recipe_as_json, recipe_of, say_recipe
 from cmf.cli.sources import source
 from cmf.cli.terminal import PathCell, draw, say_heading, say_json, say_rows, table
@@ -28,12 +28,13 @@ def show(
     asked: KeyArgument,
     remote: RemoteOption = False,
     server: AskServerOption = None,
+    at_least: AtLeastOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show everything about one artifact or execution."""
     from msgspec import to_builtins
 
-    graph = source(remote, server)
+    graph = source(remote, server, at_least)
     found = graph.show(asked)
     how = recipe_of(graph, asked, found.node)
     where = places_of(how) if how else {}

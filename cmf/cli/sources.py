@@ -10,23 +10,24 @@ if TYPE_CHECKING:
     from cmf.settings import Settings
 
 
-def source(remote: bool, server: str | None) -> Query:
+def source(remote: bool, server: str | None, at_least: str | None = None) -> Query:
     """What answers.
 
     Raises:
         NotARepository: neither a server was named nor does the folder lie in a clone.
+        BadQuestion: `at_least` is no token of a push, or no server is asked.
         SettingsProblem: the clone's server is asked for, and it has none.
     """
     from cmf.core.errors import SettingsProblem
     from cmf.questions import query
 
     if server is None and not remote:
-        return query()
+        return query(at_least=at_least)
     settings = _settings()
     address = server or settings.server
     if address is None:
         raise SettingsProblem("no server is set; run 'cmf init --server URL', set CMF_SERVER, or say --server URL")
-    return query(address, token=settings.token)
+    return query(address, token=settings.token, at_least=at_least)
 
 
 def _settings() -> Settings:

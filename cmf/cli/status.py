@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: cmf status --json"
 PATIENCE_SECONDS = 10.0
+_PUSH_WORDS = {"manual": "with 'cmf push'", "continuous": "at once, while it is recorded"}
 
 
 def status(as_json: JsonOption = False) -> None:
@@ -31,6 +32,7 @@ def status(as_json: JsonOption = False) -> None:
         "journal": _amount(repository.segments),
         "carried": _amount(repository.carried_segments),
         "pulled": _amount(repository.pulled_segments),
+        "push": repository.settings.push,
         "server": _server(repository),
     }
     if as_json:
@@ -81,6 +83,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         segments, size_bytes = found[name]["segments"], found[name]["bytes"]
         if segments or name == "journal":
             rows.append((name, f"{counted(segments, 'segment')}, {size(size_bytes)}"))
+    rows.append(("push", _PUSH_WORDS[found["push"]]))
     return [*rows, ("server", _server_words(found["server"]))]
 
 

@@ -185,6 +185,9 @@ class ServerProblem(CmfError):
 class ServerUnreachable(ServerProblem):
     """Nothing answers at this address, or it is busy; the same call may be repeated."""
 
+    retry_after_seconds: float | None = None
+    """When, where the server said so."""
+
 
 class ServerRefused(ServerProblem):
     """The server answered, and refused. `status` is the HTTP status, `problem` its problem+json body."""

@@ -140,10 +140,20 @@ class Truncated(msgspec.Struct, frozen=True, kw_only=True):
     seen: int
 
 
+class Behind(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment of which the store has less than was asked for; `sequence` is -1 where it has nothing of it."""
+
+    site: str
+    segment: str
+    sequence: int
+    wanted: int
+
+
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """The subgraph that answers a lineage question: nodes nearest first, and the uses among them.
 
-    `depth` is in hops (a hop crosses one execution), None for the whole closure.
+    `depth` is in hops (a hop crosses one execution), None for the whole closure. It is `complete` unless `truncated` or
+    `behind` say why not.
     """
 
     roots: tuple[str, ...]
@@ -153,6 +163,7 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     truncated: Truncated | None
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
+    behind: tuple[Behind, ...] = ()
 
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True, order=True):

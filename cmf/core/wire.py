@@ -11,6 +11,9 @@ from cmf.core.model import Direction
 SERVER_HEADER: Final = "Cmf-Server"
 """Every answer of a cmf server bears it, with its version."""
 
+BEHIND_HEADER: Final = "Cmf-Behind"
+"""An answer that knows less than `at_least` asked for bears it: `site/segment:sequence<wanted`, joined by commas."""
+
 NDJSON: Final = "application/x-ndjson"
 
 CLOCK_TOLERANCE_SECONDS: Final = 300

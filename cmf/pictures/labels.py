@@ -179,6 +179,8 @@ def state(lineage: Lineage) -> str:
     """Whether the answer is whole, and if not, why and how to go on."""
     if lineage.complete:
         return "complete"
+    if lineage.behind:
+        return f"the store lacks records of {counted(len(lineage.behind), 'segment')} that were asked for"
     if lineage.truncated is None:
         return "truncated"
     return f"truncated: {lineage.truncated.limit:,} of {lineage.truncated.seen:,} nodes, ask with a higher limit"

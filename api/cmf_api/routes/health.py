@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from cmf.core.errors import StoreIncompatible, StoreUnavailable
 from cmf.core.model import Stats
 from cmf.core.store import Store
 from cmf_api.answers import Health, answer, answers
 from cmf_api.clocks import Clocks
+from cmf_api.freshness import fresh
 
 router = APIRouter(tags=["health"])
 
@@ -31,7 +32,7 @@ def readyz(request: Request) -> Response:
     return answer(Health("ready"))
 
 
-@router.get("/v1/stats", responses=answers(Stats, 503))
+@router.get("/v1/stats", dependencies=[Depends(fresh)], responses=answers(Stats, 503))
 def stats(request: Request) -> Response:
     """Counts by kind and by artifact type, how many sites have pushed, the last merge, and whose clock is off."""
     store: Store = request.app.state.store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from cmf.core import chunks
 from cmf.core.errors import BadRecord
@@ -15,12 +15,13 @@ from cmf_api.answers import Name, answer, answers
 from cmf_api.bodies import lines, read, settings_of
 from cmf_api.clocks import Clocks, ahead_seconds, stamped_ahead_seconds
 from cmf_api.errors import Busy
+from cmf_api.freshness import fresh
 from cmf_api.writer import Writer
 
 router = APIRouter(tags=["journals"])
 
 
-@router.get("/v1/journals/{site}", responses=answers(Journals))
+@router.get("/v1/journals/{site}", dependencies=[Depends(fresh)], responses=answers(Journals))
 def heads(request: Request, site: Name) -> Response:
     """Up to where each segment of a site's journal is in the graph."""
     store: Store = request.app.state.store

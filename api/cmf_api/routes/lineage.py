@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from cmf.core import lineage as rules
@@ -16,8 +16,9 @@ from cmf.core.resolve import resolve
 from cmf.core.store import Store
 from cmf_api.answers import Key, answer, answers, asks
 from cmf_api.bodies import read_json
+from cmf_api.freshness import behind_of, fresh
 
-router = APIRouter(tags=["lineage"])
+router = APIRouter(tags=["lineage"], dependencies=[Depends(fresh)])
 
 
 @router.get("/v1/lineage/{key:path}", responses=answers(Lineage, 404, 409, 422, 503))
@@ -46,4 +47,7 @@ async def lineage_of_many(request: Request) -> Response:
 def _ask(request: Request, question: Question) -> Response:
     store: Store = request.app.state.store
     whole = tuple(resolve(store, key) for key in question.keys)
-    return answer(rules.lineage(store, msgspec.structs.replace(question, keys=whole)))
+    found = rules.lineage(store, msgspec.structs.replace(question, keys=whole))
+    if behind := behind_of(request):
+        found = msgspec.structs.replace(found, complete=False, behind=behind)
+    return answer(found)

@@ -13,8 +13,9 @@ from cmf.core.resolve import resolve
 from cmf.core.store import Filters, ListKind, Store
 from cmf.core.wire import Resolved
 from cmf_api.answers import Key, answer, answers
+from cmf_api.freshness import fresh
 
-router = APIRouter(tags=["graph"])
+router = APIRouter(tags=["graph"], dependencies=[Depends(fresh)])
 
 MAX_PAGE = 1_000
 Text = Annotated[str | None, Query(max_length=1_000)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -11,8 +11,9 @@ from cmf.core.store import Store
 from cmf.core.wire import NDJSON, PullQuestion
 from cmf_api.answers import answers, asks
 from cmf_api.bodies import read_json
+from cmf_api.freshness import fresh
 
-router = APIRouter(tags=["pull"])
+router = APIRouter(tags=["pull"], dependencies=[Depends(fresh)])
 
 
 @router.post(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from cmf.core import series as rules
@@ -15,8 +15,9 @@ from cmf.core.series import MAX_POINTS, SeriesQuestion
 from cmf.core.store import Store
 from cmf_api.answers import Key, answer, answers, asks
 from cmf_api.bodies import read_json
+from cmf_api.freshness import fresh
 
-router = APIRouter(tags=["series"])
+router = APIRouter(tags=["series"], dependencies=[Depends(fresh)])
 
 _EXACT = 2**53
 Step = Annotated[int | None, Query(gt=-_EXACT, lt=_EXACT)]
