@@ -65,18 +65,15 @@ class Changes:
 
     def join(self, table: str, rows: Iterable[Row]) -> None:
         """Join rows into a table."""
-        owners = _OWNERS.get(table, _own)
-        changed = self._said if table in _SAID else self._changed
-        new: list[Row] = []
-        for row in rows:
-            of = owners(row)
-            if min(of) > self._known:
-                new.append(row)
-            elif self._db.execute(_MERGE[table], row).rowcount:
-                changed.update(of)
-                if table == "execution" or (table == "relation" and row[0] == "ran_in"):
-                    self.moved.update(of)
+        new, known = _parted(table, list(rows), self._known)
         self._db.executemany(_MERGE[table], new)
+        changed = self._said if table in _SAID else self._changed
+        for row in known:
+            if self._db.execute(_MERGE[table], row).rowcount:
+                owners = _OWNERS.get(table, _own)(row)
+                changed.update(owners)
+                if table == "execution" or (table == "relation" and row[0] == "ran_in"):
+                    self.moved.update(owners)
 
     def state(self) -> None:
         """Let what changed have the version of this merge."""
@@ -86,6 +83,21 @@ class Changes:
         for statement, ids in (("changed", changed), ("uses_moved", moved), ("points_moved", moved)):
             if ids:
                 self._db.execute(_MERGE[statement], {"ids": _json(ids), "version": self._version})
+
+
+def _parted(table: str, rows: list[Row], known: int) -> tuple[list[Row], list[Row]]:
+    """The rows of which all owners are new, and the others. A call for each row would cost more than all else here."""
+    match table:
+        case "use":
+            new = [row for row in rows if row[0] > known and row[3 if row[4] == _INPUT else 2] > known]
+        case "relation":
+            new = [row for row in rows if row[1] > known]
+        case _:
+            new = [row for row in rows if row[0] > known]
+    if len(new) == len(rows):
+        return new, []
+    owners = _OWNERS.get(table, _own)
+    return new, [row for row in rows if min(owners(row)) <= known]
 
 
 def _json(ids: Collection[int]) -> str:
