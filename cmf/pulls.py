@@ -35,6 +35,10 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         now = _slice(question)
         return msgspec.structs.replace(question, since=self.version, held=None if now == self.asked else self.asked)
 
+    def is_of_the_store_of(self, version: str) -> bool:
+        """Whether another answer came from the same store: if not, it had to bring everything."""
+        return self.version.rpartition(":")[0] == version.rpartition(":")[0]
+
 
 class Pulls:
     """The notes in a folder of one server's answers, whose segments are in another folder."""

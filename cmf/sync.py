@@ -207,7 +207,7 @@ def pull(
     pulled = write_pulled(folder, server.pull(asked, ends.append), progress)
     before.keep(question, ends[-1].version, known, pulled.segment)
     repository.catch_up()
-    return pulled._replace(incremental=known is not None)
+    return pulled._replace(incremental=known is not None and known.is_of_the_store_of(ends[-1].version))
 
 
 _MD5 = re.compile(r"^\s*(?:- )?md5:\s*([0-9a-f]{32}(?:\.dir)?)\s*$", re.MULTILINE)

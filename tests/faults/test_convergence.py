@@ -89,7 +89,7 @@ def test_sites_that_were_parted_have_one_graph_in_the_end(
 def test_sites_that_were_parted_for_five_minutes_have_one_graph_in_the_end(
     tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _converge(tmp_path, url, 300, capsys)
+    _converge(tmp_path, url, float(os.environ.get("CMF_TEST_SOAK_SECONDS") or 300), capsys)
 
 
 def _converge(folder: Path, url: str, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
