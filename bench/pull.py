@@ -12,7 +12,7 @@ from bench.figures import Figure, Section, median
 from bench.plan import Plan
 from bench.turns import in_turns
 from bench.workshop import Workshop
-from cmf.core.slices import keys_of, statements
+from cmf.core.slices import answer, statements
 from cmf.core.wire import ProjectBranch, PullQuestion
 from cmf.repository import Repository
 from cmf.stores.sqlite import SqliteStore
@@ -82,10 +82,8 @@ def _into_new_clone(question: PullQuestion, url: str, workshop: Workshop) -> tup
 
 
 def _reads(store: SqliteStore, question: PullQuestion) -> list[Statement]:
-    projects = [(asked.project, asked.branch) for asked in question.projects]
     with capturing_reads(store) as capturing:
-        keys = keys_of(store, question.artifacts, projects, question.pipelines, question.direction, question.depth)
-        for _ in statements(store, keys):
+        for _ in statements(store, answer(store, question)):
             pass
         return capturing.taken()
 

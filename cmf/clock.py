@@ -14,6 +14,11 @@ def now() -> str:
     return written(time.time_ns() // 1000)
 
 
+def milliseconds() -> int:
+    """The wall clock in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 def written(microseconds: int) -> str:
     """A time in microseconds since 1970, as RFC 3339.
 

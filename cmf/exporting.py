@@ -19,7 +19,7 @@ from cmf import __version__, journal
 from cmf.core.bundles import BUNDLE_FORMAT, BundleHeader, EndOfBundle, parse_bundle_header
 from cmf.core.errors import BadQuestion, FileProblem, InvalidValue
 from cmf.core.records import MAX_LINE_BYTES, Stamped, parse_stamped
-from cmf.core.slices import keys_of, statements
+from cmf.core.slices import answer, statements
 from cmf.core.values import encode
 from cmf.core.wire import PullQuestion
 from cmf.pulled import write_pulled
@@ -82,9 +82,7 @@ def _slice(repository: Repository, question: PullQuestion) -> Iterator[list[Segm
 
 def _operations(repository: Repository, question: PullQuestion) -> Iterator[Stamped]:
     view = repository.view
-    projects = [(asked.project, asked.branch) for asked in question.projects]
-    keys = keys_of(view, question.artifacts, projects, question.pipelines, question.direction, question.depth)
-    for piece in statements(view, keys):
+    for piece in statements(view, answer(view, question)):
         for line in piece.splitlines():
             if not line.startswith(b'{"end"'):
                 yield parse_stamped(line)

@@ -22,10 +22,15 @@ _EPOCH = "1970-01-01T00:00:00.000000Z"
 
 
 class Pulled(NamedTuple):
-    """What a pull brought: the operations received, and whether they were news."""
+    """What a pull brought: the operations received, whether they were news, and the segment that has them, if any were.
+
+    `incremental`: only what was not pulled before was asked for.
+    """
 
     operations: int
     news: bool
+    segment: str | None = None
+    incremental: bool = False
 
 
 def write_pulled(folder: Path, operations: Iterable[Stamped], progress: Callable[[int], None] | None) -> Pulled:
@@ -38,12 +43,12 @@ def write_pulled(folder: Path, operations: Iterable[Stamped], progress: Callable
             count, name = _receive(received, operations, progress)
             target = folder / f"{name}{journal.SUFFIX}"
             if count == 0 or target.exists():
-                return Pulled(count, news=False)
+                return Pulled(count, news=False, segment=name if count else None)
             received.seek(0)
             _write(segment, name, received)
         segment.replace(target)
         journal.sync_folder(folder)
-        return Pulled(count, news=True)
+        return Pulled(count, news=True, segment=name)
     finally:
         draft.unlink(missing_ok=True)
         segment.unlink(missing_ok=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import formatdate
 from typing import Any, Final, TypeVar
@@ -61,6 +62,8 @@ class Remote:
         self.url = url.rstrip("/")
         self._fresh = {} if at_least is None else {"at_least": at_least}
         """What each question asks to know of."""
+        self.asker = hashlib.sha256(f"{self.url}\0{token or ''}".encode()).hexdigest()[:26]
+        """Names the server and who asks it, without saying either: what an answer has may depend on both."""
         headers = {"User-Agent": f"cmf/{__version__}"} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
             timeout = httpx.Timeout(timeout_seconds, connect=10.0)
@@ -84,8 +87,8 @@ class Remote:
         headers = {"Content-Type": NDJSON, "Content-Encoding": "gzip", "Date": _date()}
         return self._post(f"/v1/journals/{site}/{segment}", Received, content=packed, headers=headers)
 
-    def pull(self, question: PullQuestion) -> Iterator[Stamped]:
-        """The operations of a slice, as they arrive."""
+    def pull(self, question: PullQuestion, at_end: Callable[[EndOfPull], None] | None = None) -> Iterator[Stamped]:
+        """The operations of a slice, as they arrive; when all have, `at_end` is told so."""
         headers = {"Content-Type": "application/json"}
         asked = encode(question)
         with (
@@ -95,7 +98,7 @@ class Remote:
             if response.status_code != 200:
                 response.read()
             self._check(response)
-            yield from self._operations(response)
+            yield from self._operations(response, at_end)
 
     def lineage(self, question: Question) -> Lineage:
         """See `cmf.core.lineage.lineage`."""
@@ -150,13 +153,15 @@ class Remote:
                 f"it is cmf {response.headers[SERVER_HEADER]}, this is cmf {__version__}"
             ) from exc
 
-    def _operations(self, response: httpx.Response) -> Iterator[Stamped]:
+    def _operations(self, response: httpx.Response, at_end: Callable[[EndOfPull], None] | None) -> Iterator[Stamped]:
         count = 0
         for line in response.iter_lines():
             if line.startswith('{"end"'):
                 end = msgspec.json.decode(line, type=EndOfPull)
                 if end.end != count:
                     raise ServerProblem(f"{self.url}: {count} of {end.end} operations arrived; pull again")
+                if at_end:
+                    at_end(end)
                 return
             yield parse_stamped(line.encode())
             count += 1

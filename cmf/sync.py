@@ -14,8 +14,9 @@ from cmf import journal
 from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
 from cmf.core.freshness import Position, token_of
 from cmf.core.store import Head
-from cmf.core.wire import CLOCK_TOLERANCE_SECONDS, PullQuestion, Received
+from cmf.core.wire import CLOCK_TOLERANCE_SECONDS, EndOfPull, PullQuestion, Received
 from cmf.pulled import Pulled, write_pulled
+from cmf.pulls import Pulls
 from cmf.remote import JournalHead, Remote, pack
 from cmf.repository import Repository
 from cmf.segments import CHUNK_RECORDS, PULLED, Segment
@@ -218,11 +219,27 @@ def _offset(heads: dict[Segment, JournalHead], segment: Segment) -> int:
     return known.offset if known else 0
 
 
-def pull(repository: Repository, server: Remote, question: PullQuestion, progress: Progress | None = None) -> Pulled:
-    """Bring a slice of the server's graph into the clone; see `PullQuestion`. Interrupted, nothing was pulled."""
-    pulled = write_pulled(repository.folder / "journal" / PULLED, server.pull(question), progress)
+def pull(
+    repository: Repository,
+    server: Remote,
+    question: PullQuestion,
+    progress: Progress | None = None,
+    *,
+    everything: bool = False,
+) -> Pulled:
+    """Bring what is news of a slice of the server's graph into the clone, or `everything`; see `PullQuestion`.
+
+    Interrupted, nothing was pulled.
+    """
+    folder = repository.folder / "journal" / PULLED
+    before = Pulls(repository.folder / "pulls", server.asker, folder)
+    known = None if everything else before.best(question)
+    asked = question if known is None else known.asking(question)
+    ends: list[EndOfPull] = []
+    pulled = write_pulled(folder, server.pull(asked, ends.append), progress)
+    before.keep(question, ends[-1].version, known, pulled.segment)
     repository.catch_up()
-    return pulled
+    return pulled._replace(incremental=known is not None and known.is_of_the_store_of(ends[-1].version))
 
 
 _MD5 = re.compile(r"^\s*(?:- )?md5:\s*([0-9a-f]{32}(?:\.dir)?)\s*$", re.MULTILINE)

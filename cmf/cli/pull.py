@@ -39,11 +39,14 @@ def pull(
         int | None, typer.Option(min=0, metavar="N", help="Of the artifacts: up to so many executions away.")
     ] = None,
     direction: Annotated[Direction, typer.Option(help="Of the artifacts: which way.")] = Direction.BOTH,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Bring everything again, not only what is new since the last pull.")
+    ] = False,
     server: ServerOption = None,
     at_least: AtLeastOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring lineage from the server into the clone.
+    """Bring lineage from the server into the clone: what is new since the same was pulled last.
 
     Without options, that of the artifacts in the clone's .dvc and dvc.lock files. What is named may be combined.
     """
@@ -64,11 +67,12 @@ def pull(
         depth=depth,
     )
     with progress("pulling", None, "operations") as advance:
-        pulled = sync.pull(repository, remote, question, advance)
-    if pulled.operations == 0:
+        pulled = sync.pull(repository, remote, question, advance, everything=everything)
+    if pulled.operations == 0 and not pulled.incremental:
         raise BadQuestion(f"{remote.url} has nothing of what was asked for; 'cmf log --remote' shows what it has")
     if as_json:
-        say_json({"server": remote.url, "operations": pulled.operations, "news": pulled.news})
+        told = {"operations": pulled.operations, "news": pulled.news, "incremental": pulled.incremental}
+        say_json({"server": remote.url, **told})
     else:
         say(_words(pulled, remote.url))
 
@@ -131,5 +135,7 @@ def _checked_out(repository: Repository) -> str | None:
 def _words(pulled: Pulled, url: str) -> str:
     from cmf.pictures.labels import counted, printable
 
+    if not pulled.operations:
+        return f"nothing new since the last pull from {printable(url)}"
     told = counted(pulled.operations, "operation")
     return f"{told} pulled from {printable(url)}" if pulled.news else f"nothing new: {told}, pulled before"

@@ -89,7 +89,7 @@ def metadata_pull(pipeline_name: str, file_name: AnyPath = "./mlmd", execution_u
     repository = open_repository(folder_of(file_name))
     server = sync.remote(repository)
     pulled = sync.pull(repository, server, question)
-    if not pulled.operations:
+    if not pulled.operations and not pulled.incremental:
         asked = f"the pipeline {pipeline_name!r}" if execution_uuid is None else f"the execution {execution_uuid}"
         raise BadQuestion(f"{server.url} has nothing of {asked}; 'cmf log --remote' shows what it has")
     return Reply(f"{counted(pulled.operations, 'operation')} pulled from {server.url}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -57,23 +57,32 @@ def lineage(store: Store, question: Question) -> Lineage:
     )
 
 
-def slice_keys(store: Store, keys: Collection[str], direction: Direction, depth: int | None) -> set[str]:
+class Walked(Protocol):
+    """What can be walked: a store, or a part of one."""
+
+    def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
+        """See `Store.uses`."""
+
+
+def slice_keys(
+    store: Store, keys: Collection[str], direction: Direction, depth: int | None, walked: Walked
+) -> set[str]:
     """The nodes to pull so that lineage of `keys` can be answered elsewhere: the closure, executions whole.
 
     Retracted nodes and uses are walked too, since a retraction is part of what is pulled. Roots that the
     store does not know are left out.
     """
     question = Question(keys=tuple(sorted(keys)), direction=direction, depth=depth, include_retracted=True)
-    distances, _ = _walk(store, [node.key for node in store.nodes(question.keys)], question)
+    distances, _ = _walk(walked, sorted(node.key for node in store.nodes(question.keys)), question)
     executions = [key for key in distances if kind_of(key) == "execution"]
-    return set(distances) | artifacts_of(store, executions)
+    return set(distances) | artifacts_of(walked, executions)
 
 
-def artifacts_of(store: Store, executions: Collection[str]) -> set[str]:
+def artifacts_of(walked: Walked, executions: Collection[str]) -> set[str]:
     """The artifacts that executions read and wrote."""
     found: set[str] = set()
     for step in ("upstream", "downstream"):
-        for edge in store.uses(executions, step, 0, True):
+        for edge in walked.uses(executions, step, 0, True):
             found.add(edge.source if edge.kind == "input" else edge.target)
     return found
 
@@ -102,14 +111,14 @@ def _known_roots(store: Store, question: Question) -> list[str]:
     return roots
 
 
-def _walk(store: Store, roots: list[str], question: Question) -> tuple[dict[str, int], dict[str, Edge]]:
+def _walk(walked: Walked, roots: list[str], question: Question) -> tuple[dict[str, int], dict[str, Edge]]:
     """The distance of each node of the answer, and the uses among them by key."""
     distances: dict[str, int] = {}
     edges: dict[str, Edge] = {}
     both: tuple[Step, ...] = ("upstream", "downstream")
     for step in both if question.direction == "both" else (question.direction,):
         for bound, group in _by_bound(roots, question.depth).items():
-            uses = store.uses(group, step, bound, question.include_retracted)
+            uses = walked.uses(group, step, bound, question.include_retracted)
             near = _distances(group, uses, step, bound)
             edges.update((use.key, use) for use in _among(uses, near))
             for key, distance in near.items():

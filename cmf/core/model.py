@@ -194,6 +194,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """How much a store holds: counts by kind and by artifact type, how many sites have pushed, the last merge.
 
+    `version` names the store and this moment of it; it changes with each merge.
     `clocks`, which only a server tells: by how many seconds the clocks of sites were ahead of its own (negative:
     behind) at their last push since it started, of those that were off by more than five minutes.
     """
@@ -202,6 +203,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     types: dict[str, int]
     sites: int
     last_merge: str | None
+    version: str = ""
     clocks: dict[str, int] = {}
 
 

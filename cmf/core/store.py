@@ -33,6 +33,20 @@ class Head(NamedTuple):
     offset: int
 
 
+class Version(NamedTuple):
+    """A moment of a store: which store, and a number that every write that is kept makes greater.
+
+    The number is the time in milliseconds, or one more than the last where that is more: so a store that was set
+    back to an older copy of itself, and has gone on, does not give a number twice.
+    """
+
+    store: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.store}:{self.number}"
+
+
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a list is narrowed to. Those that a kind of node has no notion of match nothing.
 
@@ -106,8 +120,19 @@ class Store(Protocol):
     def members(self, projects: Collection[tuple[str, str | None]], pipelines: Collection[str]) -> list[str]:
         """Keys of the executions of projects (on a branch; None: on any) and of pipelines (by name)."""
 
-    def state(self, keys: Collection[str] | None = None) -> Delta:
-        """All that the store holds of these nodes, or of everything.
+    def version(self) -> Version:
+        """The version of now: whatever is read after this, all that it had is in it, and maybe more."""
+
+    def newer(self, keys: Collection[str], after: int) -> set[str]:
+        """Those of these nodes and uses that are newer than a version.
+
+        A node is as new as the last change of anything that `state` tells of it, its uses and relations included.
+        A use is as new as its coming; and all that an execution has is as new as the last change of the projects
+        and pipelines that it is a member of.
+        """
+
+    def state(self, keys: Collection[str] | None = None, points_after: int = 0) -> Delta:
+        """All that the store holds of these nodes, or of everything; of their points, what came after a version.
 
         A use belongs to its execution and a relation to its source: they are there when that is asked for;
         their other end is named, not told of. So a graph can be read in pieces that join to the whole.

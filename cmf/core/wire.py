@@ -47,8 +47,8 @@ class ProjectBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     branch: str | None = None
 
 
-class PullQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What to pull: artifacts with their chain, and all of some projects and pipelines."""
+class Slice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A part of a graph: artifacts with their chain, and all of some projects and pipelines."""
 
     artifacts: tuple[str, ...] = ()
     projects: tuple[ProjectBranch, ...] = ()
@@ -57,10 +57,22 @@ class PullQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     depth: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-class EndOfPull(msgspec.Struct, frozen=True):
-    """The last line of a pull: how many operations came before it."""
+class PullQuestion(Slice, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What to pull, and what of it need not come again.
+
+    That is all that was answered at the version `since`, as the last line of that answer has it, when `held` was
+    asked for (unless said, the same as now). A version that is none of the server's is no hindrance: all comes then.
+    """
+
+    since: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    held: Slice | None = None
+
+
+class EndOfPull(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The last line of a pull: how many operations came before it, and the version that it brings who keeps them to."""
 
     end: int
+    version: str = ""
 
 
 class Resolved(msgspec.Struct, frozen=True):

@@ -5,21 +5,23 @@ Its graph is one delta; everything it answers is read off that in the plainest w
 
 from __future__ import annotations
 
+import secrets
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import TypeVar
 
 import networkx as nx
 
-from cmf.clock import now
+from cmf.clock import milliseconds, now
 from cmf.core import answers, foreign
-from cmf.core.delta import Delta
+from cmf.core.delta import Delta, RelationFact
 from cmf.core.foreign import Place
 from cmf.core.identity import kind_of
 from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Pipeline, Point, Stats
 from cmf.core.paging import after_cursor, cursor_of
-from cmf.core.store import Filters, Head, ListKind, Step, Transaction
+from cmf.core.store import Filters, Head, ListKind, Step, Transaction, Version
 
 T = TypeVar("T")
 
@@ -32,6 +34,10 @@ class MemoryStore:
         self._heads: dict[tuple[str, str], Head] = {}
         self._recorded: dict[str, str] = {}
         self._last_merge: str | None = None
+        self._version = Version(secrets.token_hex(16), 0)
+        self._versions: dict[str, int] = {}
+        """When each node changed and each use came; see `newer`."""
+        self._points: dict[tuple[str, str, int], int] = {}
         self._lock = threading.RLock()
 
     def write(self, work: Callable[[Transaction], T]) -> T:
@@ -39,7 +45,10 @@ class MemoryStore:
         with self._lock:
             transaction = _MemoryTransaction(self._heads)
             result = work(transaction)
+            before = self.state()
             self._delta.join(transaction.delta)
+            self._version = Version(self._version.store, max(self._version.number + 1, milliseconds()))
+            self._note_changes(before)
             self._heads.update(transaction.heads)
             self._last_merge = now()
             for key in self._delta.keys() - self._recorded.keys():
@@ -113,10 +122,19 @@ class MemoryStore:
             )
         )
 
-    def state(self, keys: Collection[str] | None = None) -> Delta:
+    def version(self) -> Version:
+        """See the port."""
+        return self._version
+
+    def newer(self, keys: Collection[str], after: int) -> set[str]:
+        """See the port."""
+        return {key for key in keys if self._versions.get(key, 0) > after}
+
+    def state(self, keys: Collection[str] | None = None, points_after: int = 0) -> Delta:
         """See the port."""
         copy = Delta()
         copy.join(self._delta)
+        copy.points = {chunk: rows for chunk, rows in copy.points.items() if self._points[chunk] > points_after}
         return copy if keys is None else _restricted(copy, set(keys))
 
     def all_keys(self) -> Iterable[str]:
@@ -139,6 +157,7 @@ class MemoryStore:
             types=dict(sorted(types.items())),
             sites=len({site for site, _ in self._heads}),
             last_merge=self._last_merge,
+            version=str(self._version),
         )
 
     def check(self) -> None:
@@ -146,6 +165,25 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def _note_changes(self, before: Delta) -> None:
+        """Give this version to what is not as before: nodes, uses that came, and what moved whole."""
+        ran, ran_before = foreign.places(self._delta), foreign.places(before)
+        known = {node.key: node for node in answers.nodes(before, before.executions, {})}
+        moved = {
+            node.key
+            for node in answers.nodes(self._delta, self._delta.executions, {})
+            if isinstance(node, Execution)
+            and (node.key not in known or _memberships(node, ran) != _memberships(known[node.key], ran_before))
+        }
+        came = {key for key, use in self._delta.uses.items() if key not in before.uses or use.execution in moved}
+        had, has = _belongings(before), _belongings(self._delta)
+        nodes = {key for key in self._delta.keys() if kind_of(key) != "use"}  # noqa: SIM118 (no dict, and its keys() says more)
+        changed = {key for key in nodes if key not in self._recorded or has.get(key) != had.get(key)}
+        self._versions |= dict.fromkeys(changed | moved | came, self._version.number)
+        for chunk, rows in self._delta.points.items():
+            if chunk[0] in moved or before.points.get(chunk) != rows:
+                self._points[chunk] = self._version.number
 
     def _graph(self, include_retracted: bool) -> nx.MultiDiGraph:
         graph = nx.MultiDiGraph()
@@ -231,6 +269,23 @@ def _order(node: Node) -> tuple[str, str]:
 
 def _matches(node: Node, q: str) -> bool:
     return q.lower() in node.name.lower() or node.key.partition(":")[2].startswith(q) or node.key.startswith(q)
+
+
+def _memberships(node: Node, ran: Mapping[str, tuple[Place, ...]]) -> object:
+    """The projects and pipelines that an execution is listed in."""
+    assert isinstance(node, Execution)
+    return node.project, node.branch, {place.pipeline for place in _places(node, ran)}
+
+
+def _belongings(of: Delta) -> dict[str, dict[object, object]]:
+    """What belongs to each node, as `Store.state` has it."""
+    found: dict[str, dict[object, object]] = defaultdict(dict)
+    for part in fields(Delta):
+        for key, fact in getattr(of, part.name).items():
+            named = key.source if isinstance(key, RelationFact) else key[0] if isinstance(key, tuple) else key
+            owner = of.uses[named].execution if named in of.uses else named
+            found[owner][part.name, key] = fact
+    return found
 
 
 def _places(node: Execution, ran: Mapping[str, tuple[Place, ...]]) -> tuple[Place, ...]:

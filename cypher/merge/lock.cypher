@@ -1,6 +1,7 @@
-// Wait until no other writer is at work, then hold the graph until this transaction ends
-// parameters: now
-// returns: count
+// Wait until no other writer is at work, then hold the graph until this transaction ends; the version that it makes
+// parameters: now, milliseconds
+// returns: version
 MERGE (w:Writer {name: 'merge'})
-SET w.count = coalesce(w.count, 0) + 1, w.last_merge = $now
-RETURN w.count AS count
+SET w.last_merge = $now, w.version = coalesce(w.version, 0) + 1
+SET w.version = CASE WHEN w.version > $milliseconds THEN w.version ELSE $milliseconds END
+RETURN w.version AS version

@@ -1,9 +1,9 @@
 // Chunks of points
-// parameters: rows
+// parameters: rows, version
 // returns: none
 UNWIND $rows AS row
 MATCH (e:Entity {key: row.execution})
 USING INDEX SEEK e:Entity(key)
 MERGE (p:Points {id: row.set.id})
-SET p = row.set
+SET p = row.set, p.cmf_version = $version
 MERGE (p)-[:POINTS_OF]->(e)

@@ -4,4 +4,5 @@
 UNWIND $rows AS row
 MATCH ()-[u:INPUT {key: row.key}]->()
 USING INDEX SEEK u:INPUT(key)
-SET u = row.set
+WITH u, row, u.cmf_version AS version // it came when it came, whatever is said of it later
+SET u = row.set, u.cmf_version = version

@@ -4,4 +4,5 @@
 UNWIND $rows AS row
 MATCH ()-[u:OUTPUT {key: row.key}]->()
 USING INDEX SEEK u:OUTPUT(key)
-SET u = row.set
+WITH u, row, u.cmf_version AS version // it came when it came, whatever is said of it later
+SET u = row.set, u.cmf_version = version

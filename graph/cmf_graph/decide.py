@@ -21,7 +21,11 @@ Rows = list[dict[str, Any]]
 
 @dataclass
 class Changes:
-    """Rows for the statements in `cypher/merge`, of the same names."""
+    """Rows for the statements in `cypher/merge`, of the same names.
+
+    `touched` are nodes with something that changed and belongs to them, `moved` known executions that are members of
+    other projects or pipelines than before.
+    """
 
     create_nodes: Rows = field(default_factory=list)
     update_nodes: Rows = field(default_factory=list)
@@ -31,6 +35,8 @@ class Changes:
     update_relations: Rows = field(default_factory=list)
     put_pending: Rows = field(default_factory=list)
     drop_pending: list[str] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)
 
 
 def decide(delta: Delta, held: Held, now: str) -> Changes:
@@ -112,6 +118,12 @@ def _update_nodes(changes: Changes, delta: Delta, held: Held, joined: Delta, key
         _stamp(new.properties, held.recorded[row.key], _retraction_recorded(held, joined, row.key, now))
         gone = tuple(set(old.labels) - set(new.labels))
         changes.update_nodes.append({"key": row.key, "labels": new.labels, "gone": gone, "set": new.properties})
+        if kind_of(row.key) == "execution" and _memberships(old) != _memberships(new):
+            changes.moved.add(row.key)
+
+
+def _memberships(row: NodeRow) -> list[Any]:
+    return [row.properties.get(name) for name in ("project", "branch", "pipeline", "places")]
 
 
 def _all_series(delta: Delta, held: Held) -> dict[str, list[str]]:
@@ -141,6 +153,7 @@ def _create_uses(changes: Changes, delta: Delta, held: Held, joined: Delta, now:
         for key, link in use_rows(source, sorted(keys)):
             _stamp_retraction(link.properties, _retraction_recorded(held, source, key, now))
             changes.create_links.append(_link_row(link))
+            changes.touched.add(delta.uses[key].execution)
     changes.drop_pending = sorted(new & held.pending)
 
 
@@ -151,6 +164,7 @@ def _update_uses(changes: Changes, held: Held, joined: Delta, now: str) -> None:
             _stamp(link.properties, held.recorded[key], _retraction_recorded(held, joined, key, now))
             rows = changes.update_inputs if link.type == "INPUT" else changes.update_outputs
             rows.append({"key": key, "set": link.properties})
+            changes.touched.add(joined.uses[key].execution)
 
 
 def _put_relations(changes: Changes, delta: Delta, held: Held) -> None:
@@ -158,8 +172,10 @@ def _put_relations(changes: Changes, delta: Delta, held: Held) -> None:
         known = held.delta.relations.get(relation)
         if known is None:
             changes.create_links.append(_link_row(relation_link(relation, first)))
+            changes.touched.add(relation.source)
         elif first < known:
             changes.update_relations.append(_link_row(relation_link(relation, first)))
+            changes.touched.add(relation.source)
 
 
 def _put_pending(changes: Changes, delta: Delta, held: Held, joined: Delta, now: str) -> None:

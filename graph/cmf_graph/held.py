@@ -81,10 +81,10 @@ class Held:
             for row in run(load("merge/find_relations"), rows=batch):
                 self.take_relation(*row)
 
-    def read_points_of(self, run: Run, executions: Collection[str]) -> None:
-        """Take in the points of these executions."""
+    def read_points_of(self, run: Run, executions: Collection[str], after: int) -> None:
+        """Take in the points of these executions that came after a version."""
         for key in sorted(executions):  # one by one: an execution may have millions
-            for execution, series, chunk, stamp, rows in run(load("read/points_of"), keys=[key]):
+            for execution, series, chunk, stamp, rows in run(load("read/points_of"), keys=[key], after=after):
                 self.delta.points[execution, series, chunk] = points_register(stamp, rows)
 
     def take_node(self, key: str, facts: Facts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from cmf.core.delta import Delta
 from cmf.core.identity import stage_key
@@ -30,12 +30,21 @@ _IN_ORDER = (
 """The statements over rows: nodes before what connects them."""
 
 
-def merge(run: Run, delta: Delta, now: str) -> None:
+class Moment(NamedTuple):
+    """When a transaction is, for people and for whoever asks what is newer."""
+
+    now: str
+    version: int
+
+
+def merge(run: Run, delta: Delta, moment: Moment) -> None:
     """Join a delta into the graph. The caller's transaction holds the writer's lock, so nothing changes meanwhile."""
     delta = _whole(delta)
     held = _held(run, delta)
-    _write(run, decide(delta, held, now), now)
-    _put_points(run, delta, held)
+    changes = decide(delta, held, moment.now)
+    _write(run, changes, moment)
+    changes.touched |= _put_points(run, delta, held, moment)
+    _state_newer(run, changes, held, moment)
 
 
 def _whole(delta: Delta) -> Delta:
@@ -74,17 +83,27 @@ def _hold_pending(run: Run, delta: Delta, held: Held) -> None:
             held.take_pending(key, facts)
 
 
-def _write(run: Run, changes: Changes, now: str) -> None:
+def _write(run: Run, changes: Changes, moment: Moment) -> None:
     for name in _IN_ORDER:
         query = load(f"merge/{name}")
-        stamp = {"now": now} if "now" in query.parameters else {}
+        stamp = {name: value for name, value in moment._asdict().items() if name in query.parameters}
         for batch in batches(getattr(changes, name)):
             run(query, rows=batch, **stamp)
     for batch in batches(changes.drop_pending):
         run(load("merge/drop_pending"), keys=batch)
 
 
-def _put_points(run: Run, delta: Delta, held: Held) -> None:
+def _state_newer(run: Run, changes: Changes, held: Held, moment: Moment) -> None:
+    """Let nodes that were known be as new as what belongs to them."""
+    written = {row["key"] for row in changes.update_nodes}
+    touched = {key for key in changes.touched if key in held.recorded and key not in written}
+    for name, keys in (("touch_nodes", touched), ("move_uses", changes.moved), ("move_points", changes.moved)):
+        for batch in batches(sorted(keys)):
+            run(load(f"merge/{name}"), keys=batch, version=moment.version)
+
+
+def _put_points(run: Run, delta: Delta, held: Held, moment: Moment) -> set[str]:
+    """Write chunks of points that are new; → their executions."""
     ids = {points_id(*chunk): chunk for chunk in delta.points}
     known: dict[str, tuple[str, bytes]] = {}
     for batch in batches([id_ for id_, (execution, _, _) in ids.items() if execution in held.series]):
@@ -100,10 +119,11 @@ def _put_points(run: Run, delta: Delta, held: Held) -> None:
         piece.append(row)
         size += row["set"]["count"]
         if size >= POINTS_AT_ONCE or len(piece) >= BATCH:
-            run(load("merge/put_points"), rows=piece)
+            run(load("merge/put_points"), rows=piece, version=moment.version)
             piece, size = [], 0
     if piece:
-        run(load("merge/put_points"), rows=piece)
+        run(load("merge/put_points"), rows=piece, version=moment.version)
+    return {row["execution"] for row in rows}
 
 
 def _stamps(run: Run, ids: list[str]) -> list[tuple[str, str, bytes]]:

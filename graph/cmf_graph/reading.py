@@ -11,7 +11,7 @@ from cmf.core.model import Node, NodeDetail, Point
 from cmf.core.records import Stamp
 from cmf.core.series import POINTS
 from cmf_graph.connection import Run
-from cmf_graph.held import BATCH, Held
+from cmf_graph.held import BATCH, Held, batches
 from cmf_graph.places import foreign, placed, places_of
 from cmf_graph.queries import load
 from cmf_graph.shape import points_id
@@ -66,7 +66,18 @@ def _points(run: Run, ids: list[str]) -> Iterator[Sequence[Point]]:
     return (POINTS.decode(found[id_]) for id_ in ids)
 
 
-def state(run: Run, keys: Collection[str], every_pending: bool = False) -> Delta:
+def newer(run: Run, keys: Collection[str], after: int) -> set[str]:
+    """Those of these nodes and uses that are newer than a version."""
+    found: set[str] = set()
+    uses = sorted(key for key in keys if kind_of(key) == "use")
+    nodes = sorted(key for key in keys if kind_of(key) != "use")
+    for name, asked in (("newer_nodes", nodes), ("newer_uses", uses)):
+        for batch in batches(asked):
+            found.update(row[0] for row in run(load(f"read/{name}"), keys=batch, after=after))
+    return found
+
+
+def state(run: Run, keys: Collection[str], points_after: int, every_pending: bool = False) -> Delta:
     """All that is held of these nodes, their uses and relations; of a use, where its own key is among them."""
     held = Held()
     uses = [key for key in keys if kind_of(key) == "use"]
@@ -75,7 +86,7 @@ def state(run: Run, keys: Collection[str], every_pending: bool = False) -> Delta
     held.read_nodes(run, others)
     held.read_uses_of(run, executions)
     held.read_relations_of(run, others)
-    held.read_points_of(run, [key for key in executions if key in held.series])
+    held.read_points_of(run, [key for key in executions if key in held.series], points_after)
     if every_pending:
         for key, facts in run(load("read/pending")):
             held.take_pending(key, facts)

@@ -8,7 +8,7 @@ from cmf.core.errors import StoreIncompatible
 from cmf_graph.connection import Connection
 from cmf_graph.queries import family, load
 
-VERSION = 2
+VERSION = 3
 """Of the graph's shape. A release that changes it says how to rebuild."""
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from cmf.clock import now
+from cmf.clock import milliseconds, now
 from cmf.core.answers import listed_at
 from cmf.core.delta import Delta
 from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Point, Stats
 from cmf.core.paging import cursor_of
-from cmf.core.store import Filters, Head, ListKind, Step, Transaction
+from cmf.core.store import Filters, Head, ListKind, Step, Transaction, Version
 from cmf_graph import lineage, reading
 from cmf_graph.connection import Connection, Run
 from cmf_graph.lists import page
-from cmf_graph.merge import merge
+from cmf_graph.merge import Moment, merge
 from cmf_graph.plain import paths
 from cmf_graph.queries import Query, load
 from cmf_graph.schema import Schema
@@ -45,8 +45,8 @@ class Neo4jStore:
 
         def locked(run: Run) -> T:
             at = now()
-            run(load("merge/lock"), now=at)
-            return work(_Neo4jTransaction(run, at))
+            version = run(load("merge/lock"), now=at, milliseconds=milliseconds())[0][0]
+            return work(_Neo4jTransaction(run, Moment(at, version)))
 
         return self._connection.write(locked)
 
@@ -98,11 +98,22 @@ class Neo4jStore:
             found.update(row[0] for row in self._read(load("read/members_of_pipeline"), pipeline=pipeline))
         return sorted(found)
 
-    def state(self, keys: Collection[str] | None = None) -> Delta:
+    def version(self) -> Version:
+        """See the port."""
+        if not (rows := self._read(load("read/store_version"))):
+            self._schema.check()  # it was emptied while this was open
+            rows = self._read(load("read/store_version"))
+        return Version(*rows[0])
+
+    def newer(self, keys: Collection[str], after: int) -> set[str]:
+        """See the port."""
+        return reading.newer(self._read, keys, after)
+
+    def state(self, keys: Collection[str] | None = None, points_after: int = 0) -> Delta:
         """See the port."""
         if keys is None:
-            return reading.state(self._read, list(self.all_keys()), every_pending=True)
-        return reading.state(self._read, keys)
+            return reading.state(self._read, list(self.all_keys()), points_after, every_pending=True)
+        return reading.state(self._read, keys, points_after)
 
     def all_keys(self) -> Iterator[str]:
         """See the port."""
@@ -125,6 +136,7 @@ class Neo4jStore:
             types=dict(map(tuple, self._read(load("read/types")))),
             sites=counts["sites"],
             last_merge=counts["last_merge"],
+            version=str(self.version()),
         )
 
     def check(self) -> None:
@@ -143,9 +155,9 @@ class Neo4jStore:
 class _Neo4jTransaction:
     """The writing side, while the writer's lock is held."""
 
-    def __init__(self, run: Run, at: str) -> None:
+    def __init__(self, run: Run, moment: Moment) -> None:
         self._run = run
-        self._at = at
+        self._moment = moment
 
     def head(self, site: str, segment: str) -> Head | None:
         """See the port."""
@@ -158,7 +170,7 @@ class _Neo4jTransaction:
 
     def merge(self, delta: Delta) -> None:
         """See the port."""
-        merge(self._run, delta, self._at)
+        merge(self._run, delta, self._moment)
 
 
 def _position(node: Node) -> tuple[str, str]:

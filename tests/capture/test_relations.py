@@ -11,8 +11,9 @@ import pytest
 import cmf
 from cmf.core.errors import FileProblem, InvalidValue, UnknownKey
 from cmf.core.model import Artifact, Relation
-from cmf.core.slices import keys_of, statements
+from cmf.core.slices import answer, statements
 from cmf.core.store import Store
+from cmf.core.wire import PullQuestion
 from cmf.recording import close_repositories, open_repository
 
 
@@ -112,6 +113,7 @@ def test_every_store_merges_shows_and_gives_them_back_with_a_slice(files: Path, 
     detail = store.detail(data.key, 10)
     assert detail is not None
     assert detail.relations == (Relation(kind="labels", source=label.key, target=data.key),)
-    lines = b"".join(statements(store, keys_of(store, [model.key], [], [], "upstream", None))).decode()
+    question = PullQuestion(artifacts=(model.key,), direction="upstream")
+    lines = b"".join(statements(store, answer(store, question))).decode()
     assert lines.count('"PutRelation"') == 2
     assert isinstance(store.nodes([label.key])[0], Artifact)

@@ -71,7 +71,7 @@ class Site:
         done = msgspec.json.decode(self._process.stdout.readline(), type=Done)
         self.acknowledged |= set(done.acknowledged)
         for end in done.ends:
-            assert end.split(":")[0] in ("pushed", "idle", "killed", "unreachable"), end
+            assert end.split(":")[0] in ("pushed", "pulled", "idle", "killed", "unreachable"), end
         return done.ends
 
     def close(self) -> None:

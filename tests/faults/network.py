@@ -20,6 +20,8 @@ REPEATS: Final = ("slow", "repeated", "twice at once", "copy arrives late")
 
 KINDS: Final = CUTS + REPEATS
 
+_PUSH: Final = b"POST /v1/journals/"
+
 
 class Message(NamedTuple):
     """A request or an answer, as it came."""
@@ -46,6 +48,8 @@ class Network:
         self.pushes = 0
         """How many pushes have set out."""
         self.answers: list[Answered] = []
+        self.parted = False
+        """Nothing comes through while it is so."""
         self._server = ("127.0.0.1", server_port)
         self._lock = threading.Lock()
         self._armed: tuple[str, int, random.Random] | None = None
@@ -82,6 +86,10 @@ class Network:
     def _serve(self, client: socket.socket) -> None:
         with closing(client), suppress(OSError, EOFError):
             while (request := _receive(client)) is not None:
+                if self.parted:
+                    self.struck["parted"] += 1
+                    _reset(client)
+                    return
                 kind, chance = self._fault()
                 if kind:
                     self.struck[kind] += 1
@@ -106,7 +114,7 @@ class Network:
 
     def _pass_on(self, request: Message, kind: str, chance: random.Random) -> Message | None:
         """The answer for the sender; None where it gets none."""
-        self.pushes += request.first.startswith(b"POST")
+        self.pushes += request.first.startswith(_PUSH)
         cut = chance.randrange(1, len(request.raw))
         match kind:
             case "refused":
@@ -165,7 +173,7 @@ class Network:
             answer = _receive(server)
         if answer is None:
             raise EOFError
-        if request.first.startswith(b"POST"):
+        if request.first.startswith(_PUSH):
             told = json.loads(answer.body)
             status = int(answer.first.split()[1])
             self.answers.append(Answered(status, told.get("applied", 0), told.get("detail", "")))
@@ -182,6 +190,8 @@ def _receive(connection: socket.socket) -> Message | None:
     head, _, body = raw.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in lines[1:])
+    if fields.get(b"transfer-encoding") == b"chunked":
+        return _receive_chunked(connection, lines[0], raw)
     missing = int(fields.get(b"content-length", b"0")) - len(body)
     pieces = [body]
     while missing > 0:
@@ -191,6 +201,15 @@ def _receive(connection: socket.socket) -> Message | None:
         missing -= len(piece)
     body = b"".join(pieces)
     return Message(lines[0], head + b"\r\n\r\n" + body, body)
+
+
+def _receive_chunked(connection: socket.socket, first: bytes, raw: bytes) -> Message:
+    """The rest of an answer that comes in chunks, which are passed on as they are."""
+    while not raw.endswith(b"\r\n0\r\n\r\n"):
+        if not (piece := connection.recv(1 << 16)):
+            raise EOFError
+        raw += piece
+    return Message(first, raw, raw.partition(b"\r\n\r\n")[2])
 
 
 def _reset(connection: socket.socket) -> None:

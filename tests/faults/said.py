@@ -17,6 +17,12 @@ from cmf.core.operations import (
     Retract,
     SetProperty,
 )
+from cmf.core.wire import PullQuestion
+
+SHARED = [f"shared-{number}" for number in range(6)]
+
+EVERYTHING = PullQuestion(pipelines=("a", "b", "digits"), artifacts=tuple(artifact(name) for name in SHARED))
+"""All that sites record."""
 
 BULK_BYTES = 300_000
 """Of one property: four of them fill a chunk."""
@@ -24,14 +30,13 @@ BULK_BYTES = 300_000
 
 def said(chance: random.Random, *, bulky: bool) -> tuple[str, list[Operation]]:
     """The key of an execution that no other life tells of, and operations about it and what all share."""
-    shared = [f"shared-{number}" for number in range(6)]
-    inputs, outputs = chance.sample(shared, 2), chance.sample(shared, 1)
+    inputs, outputs = chance.sample(SHARED, 2), chance.sample(SHARED, 1)
     operations = execution(
         chance.randrange(10**9), inputs, outputs, pipeline=chance.choice(["a", "b"]), metrics=chance.randrange(4)
     )
     put = operations[0]
     assert isinstance(put, PutExecution)
-    keys = [artifact(name) for name in shared]
+    keys = [artifact(name) for name in SHARED]
     use = use_key(put.key, artifact(outputs[0]), "output", f"data/{outputs[0]}")
     for _ in range(chance.randrange(2, 9)):
         operations.append(_about(chance, put.key, chance.choice(keys), chance.choice(keys), use))

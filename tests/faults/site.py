@@ -31,7 +31,7 @@ from cmf.remote import Remote
 from cmf.repository import Repository
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from faults.said import said
+from faults.said import EVERYTHING, said
 
 assert httpx
 
@@ -47,6 +47,8 @@ class Mission(msgspec.Struct, frozen=True):
     """How far the site's clock is ahead."""
     pushing: int = 1
     """How many processes push at once."""
+    pulling: bool = False
+    """Whether to pull all that anyone records, then."""
     kill_seconds: float | None = None
 
 
@@ -111,6 +113,9 @@ def _live(folder: Path, mission: Mission, number: int, writing: int) -> NoReturn
         if mission.pushing:
             sync.push(repository, Remote(mission.url))
             end = "pushed"
+        if mission.pulling:
+            sync.pull(repository, Remote(mission.url), EVERYTHING)
+            end = "pulled"
         repository.close()
         tell(end=end)
     except ServerUnreachable as exc:

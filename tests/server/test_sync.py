@@ -221,7 +221,7 @@ def test_a_pull_by_project_brings_all_of_it(tmp_path: Path, server: ServerProces
     sync.pull(c, Remote(server.url), PullQuestion(projects=(ProjectBranch(project="digits"),)))
     assert c.view.state() == a.view.state()
     nothing = sync.pull(c, Remote(server.url), PullQuestion(projects=(ProjectBranch(project="digits", branch="x"),)))
-    assert nothing == (0, False)
+    assert nothing == (0, False, None, False)
 
 
 def test_damage_stops_a_push_there_and_everything_before_it_is_sent(tmp_path: Path, server: ServerProcess) -> None:
@@ -293,7 +293,7 @@ def test_an_interrupted_pull_leaves_nothing_behind(tmp_path: Path, server: Serve
     c = Repository.create(tmp_path / "c")
 
     class CutOff(Remote):
-        def pull(self, question: PullQuestion) -> object:  # type: ignore[override]
+        def pull(self, question: PullQuestion, at_end: object = None) -> object:  # type: ignore[override]
             for number, stamped in enumerate(super().pull(question)):
                 if number == 100:
                     raise ServerUnreachable("the line went dead")

@@ -23,8 +23,9 @@ from cmf.core.operations import (
     put_execution,
 )
 from cmf.core.records import make_stamp, parse_stamped
-from cmf.core.slices import keys_of, statements
+from cmf.core.slices import answer, statements
 from cmf.core.store import Filters, Store
+from cmf.core.wire import PullQuestion
 from cmf.stores.memory import MemoryStore
 
 RUN = put_execution(ForeignIdentity(source="mlflow", run="7"))
@@ -117,8 +118,7 @@ def test_how_it_ended_wins_over_what_is_stated(told: Store) -> None:
 
 
 def test_a_pull_brings_it_with_the_stages_it_ran_in(told: Store) -> None:
-    keys = keys_of(told, [], [], ["nightly"], "both", None)
-    lines = b"".join(statements(told, keys)).splitlines()[:-1]
+    lines = b"".join(statements(told, answer(told, PullQuestion(pipelines=("nightly",))))).splitlines()[:-1]
     pulled = MemoryStore()
     stated = [parse_stamped(line) for line in lines]
     pulled.write(lambda transaction: transaction.merge(fold([(one.stamp, one.op) for one in stated])))  # type: ignore[misc]

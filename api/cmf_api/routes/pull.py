@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from cmf.core.slices import keys_of, statements
+from cmf.core.slices import answer, statements
 from cmf.core.store import Store
 from cmf.core.wire import NDJSON, PullQuestion
 from cmf_api.answers import answers, asks
@@ -22,7 +22,7 @@ router = APIRouter(tags=["pull"], dependencies=[Depends(fresh)])
     responses=answers(PullQuestion, 422, 503)
     | {
         200: {
-            "description": "Operations with their stamps, one a line; the last line counts them.",
+            "description": "Operations with their stamps, one a line; the last line counts them and names the version.",
             "content": {NDJSON: {"schema": {"type": "string"}}},
         }
     },
@@ -32,8 +32,5 @@ async def pull(request: Request) -> Response:
     """The operations of artifacts with their chain of lineage, of projects, and of pipelines."""
     question = await read_json(request, PullQuestion)
     store: Store = request.app.state.store
-    projects = [(asked.project, asked.branch) for asked in question.projects]
-    keys = await run_in_threadpool(
-        keys_of, store, question.artifacts, projects, question.pipelines, question.direction, question.depth
-    )
-    return StreamingResponse(statements(store, keys), media_type=NDJSON)
+    told = await run_in_threadpool(answer, store, question)
+    return StreamingResponse(statements(store, told), media_type=NDJSON)

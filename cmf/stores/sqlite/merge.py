@@ -15,6 +15,7 @@ from cmf.core.operations import ForeignIdentity, NamedIdentity, RunIdentity
 from cmf.core.records import Stamp, time_of
 from cmf.core.values import encode
 from cmf.stores.sqlite import read
+from cmf.stores.sqlite.changes import Changes, Moment
 from cmf.stores.sqlite.statements import statements
 
 _MERGE = statements("merge")
@@ -24,9 +25,11 @@ PIECE = 1_000
 """How many executions are read at a time."""
 
 
-def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str) -> None:
-    """Join a delta into the tables, inside the caller's transaction."""
-    ids = _entities(db, delta, recorded_at)
+def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str, moment: Moment) -> None:
+    """Join a delta into the tables, inside the caller's transaction, which began at this moment."""
+    changes = Changes(db, moment)
+    version = moment.version
+    ids = _entities(db, delta, recorded_at, version)
     contexts = _json([ids[key] for key in delta.contexts])
     untold = [row[0] for row in db.execute(_MERGE["untold_contexts"], {"ids": contexts})]
     tables: dict[str, Rows] = {
@@ -42,19 +45,23 @@ def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str) -> None:
         ),
         "relation": ((r.kind, ids[r.source], ids[r.target], first) for r, first in delta.relations.items()),
         "points": (
-            (ids[key], series, chunk, r.stamp, r.order.decode()) for (key, series, chunk), r in delta.points.items()
+            (ids[key], series, chunk, r.stamp, r.order.decode(), version)
+            for (key, series, chunk), r in delta.points.items()
         ),
     }
     for name, rows in tables.items():
-        db.executemany(_MERGE[name], rows)
-    _list_stated(db, [ids[key] for key in _may_be_stated(delta)], untold)
+        changes.join(name, rows)
+    if untold:
+        changes.moved.update(row[0] for row in db.execute(_MERGE["ran_in"], {"contexts": _json(untold)}))
+    changes.moved |= _list_stated(db, [ids[key] for key in _may_be_stated(delta)], untold)
+    changes.state()
     db.execute(_MERGE["progress"], (recorded_at, _greatest_time(delta)))
 
 
-def _entities(db: sqlite3.Connection, delta: Delta, recorded_at: str) -> dict[str, int]:
+def _entities(db: sqlite3.Connection, delta: Delta, recorded_at: str, version: int) -> dict[str, int]:
     # In the order of the keys, so that the index is written page by page.
     keys = sorted(delta.keys() | delta.uses.keys())
-    db.executemany(_MERGE["entity"], ((key, recorded_at) for key in keys))
+    db.executemany(_MERGE["entity"], ((key, recorded_at, version) for key in keys))
     return dict(db.execute(_MERGE["ids"], (encode(keys).decode(),)))
 
 
@@ -114,15 +121,25 @@ def _may_be_stated(delta: Delta) -> set[str]:
     return found | {key for key, name in delta.properties if name.startswith(PREFIX)}
 
 
-def _list_stated(db: sqlite3.Connection, ids: list[int], contexts: list[int]) -> None:
-    """List the executions that statements say it of under what they say by now; `contexts` are those new to us."""
+def _list_stated(db: sqlite3.Connection, ids: list[int], contexts: list[int]) -> set[int]:
+    """List the executions that statements say it of under what they say by now; `contexts` are those new to us.
+
+    → Those that are in another pipeline, in another project or on another branch now.
+    """
+    moved: set[int] = set()
     if not ids and not contexts:
-        return
+        return moved
     touched = dict(db.execute(_MERGE["stated"], {"ids": _json(ids), "contexts": _json(contexts)}).fetchall())
     waiting = iter(sorted(touched))
     while piece := list(islice(waiting, PIECE)):
         found = [node for node in read.nodes(db, piece) if isinstance(node, Execution)]
-        db.executemany(_MERGE["listed"], ((*_listed_answer(node), touched[node.key]) for node in found))
+        for node in found:
+            execution = touched[node.key]
+            before = db.execute(_MERGE["membership"], (execution,)).fetchone()
+            db.execute(_MERGE["listed"], (*_listed_answer(node), execution))
+            if before != (node.pipeline, node.project, node.branch):
+                moved.add(execution)
+    return moved
 
 
 def _listed_answer(node: Execution) -> tuple[Any, ...]:

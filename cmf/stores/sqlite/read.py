@@ -66,7 +66,12 @@ def detail(db: sqlite3.Connection, key: str, limit: int) -> NodeDetail | None:
     )
 
 
-def state(db: sqlite3.Connection, keys: Collection[str] | None) -> Delta:
+def newer(db: sqlite3.Connection, keys: Collection[str], after: int) -> set[str]:
+    """Those of these nodes and uses that are newer than a version."""
+    return {row[0] for row in db.execute(_READ["newer"], {"keys": _json(list(keys)), "after": after})}
+
+
+def state(db: sqlite3.Connection, keys: Collection[str] | None, points_after: int) -> Delta:
     """All that the store holds of these nodes, or of everything; see the port."""
     if keys is None:
         found = [row[0] for row in db.execute(_READ["every_entity"])]
@@ -76,7 +81,7 @@ def state(db: sqlite3.Connection, keys: Collection[str] | None) -> Delta:
     _read_nodes(db, at, of)
     _read_uses(db, [row[0] for row in db.execute(_READ["use_ids_of_executions"], at)], of)
     _read_relations(db, "relations", at, of)
-    for key, series, chunk, stamp, rows in db.execute(_READ["points"], at):
+    for key, series, chunk, stamp, rows in db.execute(_READ["points"], at | {"after": points_after}):
         of.points[key, series, chunk] = _register(stamp, rows, POINTS.decode)
     return of
 

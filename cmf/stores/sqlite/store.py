@@ -18,14 +18,15 @@ from cmf.core.delta import Delta
 from cmf.core.errors import StoreIncompatible, StoreUnavailable
 from cmf.core.model import Edge, Node, NodeDetail, Page, Point, Stats
 from cmf.core.series import POINTS
-from cmf.core.store import Filters, Head, ListKind, Step, Transaction
+from cmf.core.store import Filters, Head, ListKind, Step, Transaction, Version
 from cmf.core.values import encode
 from cmf.stores.sqlite import lists, merge, read
+from cmf.stores.sqlite.changes import Moment, begin
 from cmf.stores.sqlite.statements import script, statements
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 POINTS_PAGE = 16
 """Chunks of points that are read at once: up to 160,000 points, most often far fewer."""
 
@@ -125,10 +126,20 @@ class SqliteStore:
                 found.update(row[0] for row in rows)
         return sorted(found)
 
-    def state(self, keys: Collection[str] | None = None) -> Delta:
+    def version(self) -> Version:
         """See the port."""
         with self._reading() as db:
-            return read.state(db, keys)
+            return Version(*db.execute(_READ["version"]).fetchone())
+
+    def newer(self, keys: Collection[str], after: int) -> set[str]:
+        """See the port."""
+        with self._reading() as db:
+            return read.newer(db, keys, after)
+
+    def state(self, keys: Collection[str] | None = None, points_after: int = 0) -> Delta:
+        """See the port."""
+        with self._reading() as db:
+            return read.state(db, keys, points_after)
 
     def all_keys(self) -> Iterator[str]:
         """See the port."""
@@ -157,6 +168,7 @@ class SqliteStore:
                 types=dict(db.execute(_READ["count_types"]).fetchall()),
                 sites=db.execute(_READ["count_sites"]).fetchone()[0],
                 last_merge=db.execute(_READ["progress"]).fetchone()[0],
+                version=str(self.version()),
             )
 
     def greatest_time(self) -> str | None:
@@ -255,6 +267,7 @@ class SqliteTransaction:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._moment: Moment | None = None
 
     def head(self, site: str, segment: str) -> Head | None:
         """See the port."""
@@ -267,7 +280,8 @@ class SqliteTransaction:
 
     def merge(self, delta: Delta) -> None:
         """See the port."""
-        merge.merge(self._db, delta, recorded_at=now())
+        self._moment = self._moment or begin(self._db)
+        merge.merge(self._db, delta, now(), self._moment)
 
 
 def _frontiers(

@@ -56,7 +56,14 @@ JOIN entity AS s ON s.id = r.source JOIN entity AS t ON t.id = r.target;
 
 -- name: points
 SELECT e.key, p.series, p.chunk, p.stamp, p.rows
-FROM json_each(:ids) AS j JOIN points AS p ON p.execution = j.value JOIN entity AS e ON e.id = p.execution;
+FROM json_each(:ids) AS j JOIN points AS p ON p.execution = j.value JOIN entity AS e ON e.id = p.execution
+WHERE p.version > :after;
+
+-- name: newer
+SELECT e.key FROM json_each(:keys) AS j JOIN entity AS e ON e.key = j.value WHERE e.version > :after;
+
+-- name: version
+SELECT store, version FROM progress;
 
 -- name: points_of_series
 SELECT p.chunk, p.rows

@@ -1,12 +1,14 @@
 -- The SQLite store. Integer ids inside: half the size of text keys and nearly twice as fast to walk.
 -- A row of `entity` is a key that has been named; a row of `context`, `execution`, `artifact` or `use` with
 -- its id is the fact that was told of it; without such a row it is a stub. Columns named `body` hold a
--- register's value as JSON, which also breaks the tie of two values with one stamp.
+-- register's value as JSON, which also breaks the tie of two values with one stamp. Columns named `version` say at
+-- which version of the store a row changed last; see `Store.newer`.
 
 CREATE TABLE entity (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,
-    recorded_at TEXT NOT NULL
+    recorded_at TEXT NOT NULL,
+    version INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE context (
@@ -109,6 +111,7 @@ CREATE TABLE points (
     chunk INTEGER NOT NULL,
     stamp TEXT NOT NULL,
     rows TEXT NOT NULL,
+    version INTEGER NOT NULL,
     PRIMARY KEY (execution, series, chunk)
 ) STRICT, WITHOUT ROWID;
 
@@ -122,10 +125,13 @@ CREATE TABLE segment (
     PRIMARY KEY (site, segment)
 ) STRICT, WITHOUT ROWID;
 
--- One row: when something was last merged, and the greatest time of any statement in the store.
+-- One row: when something was last merged, the greatest time of any statement in the store, which store it is,
+-- and its version.
 CREATE TABLE progress (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     last_merge TEXT,
-    greatest_time TEXT
+    greatest_time TEXT,
+    store TEXT NOT NULL,
+    version INTEGER NOT NULL
 ) STRICT;
-INSERT INTO progress (one) VALUES (1);
+INSERT INTO progress (one, store, version) VALUES (1, lower(hex(randomblob(16))), 0);
