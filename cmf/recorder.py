@@ -341,7 +341,8 @@ class Recorder:
         path = f"{KEPT}/{environment.NAME}"
         known = self._known(put.key)
         told = [] if known and known.properties else statements(put.key, around.properties)
-        return [put, *told, PutUse(execution=self.key, artifact=put.key, direction="input", path=path)]
+        # The use first: who may not say everything may speak of what its executions use.
+        return [put, PutUse(execution=self.key, artifact=put.key, direction="input", path=path), *told]
 
     def _known_types(self, key: str) -> tuple[str, ...]:
         known = self._known(key)

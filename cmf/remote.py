@@ -25,7 +25,18 @@ from cmf.core.records import Stamped, parse_stamped
 from cmf.core.series import SeriesQuestion
 from cmf.core.store import Filters, ListKind
 from cmf.core.values import encode
-from cmf.core.wire import BEHIND_HEADER, NDJSON, SERVER_HEADER, EndOfPull, Journals, PullQuestion, Received, Resolved
+from cmf.core.wire import (
+    BEHIND_HEADER,
+    NDJSON,
+    SERVER_HEADER,
+    EndOfPull,
+    Journals,
+    PullQuestion,
+    Received,
+    Resolved,
+    Shown,
+)
+from cmf.credentials import kept_token
 
 T = TypeVar("T")
 
@@ -62,6 +73,7 @@ class Remote:
         self.url = url.rstrip("/")
         self._fresh = {} if at_least is None else {"at_least": at_least}
         """What each question asks to know of."""
+        token = token or kept_token(self.url)
         self.asker = hashlib.sha256(f"{self.url}\0{token or ''}".encode()).hexdigest()[:26]
         """Names the server and who asks it, without saying either: what an answer has may depend on both."""
         headers = {"User-Agent": f"cmf/{__version__}"} | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -126,6 +138,10 @@ class Remote:
         """See `cmf.core.series.points_of`."""
         # In a body, since a name such as `..` would not come through a path.
         return self._post("/v1/series", SeriesOfMany, json=msgspec.to_builtins(question))
+
+    def token(self) -> Shown:
+        """What the server knows of the token that it is shown."""
+        return self._get("/v1/token", Shown)
 
     def stats(self) -> Stats:
         """How much the server holds."""
@@ -220,7 +236,8 @@ def _as_error(where: str, status: int, problem: dict[str, Any]) -> Exception:
     if status == 503:
         return ServerUnreachable(f"{where}: {detail}")
     if status in (401, 403):
-        return ServerRefused(f"{where}: {detail}; set CMF_TOKEN or CMF_TOKEN_FILE", status, problem)
+        advice = "; run 'cmf login URL', or set CMF_TOKEN or CMF_TOKEN_FILE" if status == 401 else ""
+        return ServerRefused(f"{where}: {detail}{advice}", status, problem)
     return ServerRefused(f"{where} refused: {detail}", status, problem)
 
 

@@ -12,7 +12,7 @@ from cmf.core.model import Lineage, NodeDetail, Page, Series, SeriesList, Series
 from cmf.core.operations import Operation, Time
 from cmf.core.series import SeriesQuestion
 from cmf.core.values import encode
-from cmf.core.wire import Journals, PullQuestion, Received, Resolved
+from cmf.core.wire import Journals, PullQuestion, Received, Resolved, Shown
 from cmf_api.errors import PROBLEM
 
 Name = Annotated[str, Path(pattern=r"^[0-9A-Za-z_.:-]{1,64}$")]
@@ -70,6 +70,7 @@ PUBLISHED: Final = (
     Journals,
     Resolved,
     Received,
+    Shown,
     Health,
     Problem,
     Taken,

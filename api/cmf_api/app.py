@@ -14,12 +14,15 @@ from cmf import __version__
 from cmf.core.store import Store
 from cmf_api import errors
 from cmf_api.answers import components
-from cmf_api.auth import Gate
+from cmf_api.audit import AUDIT_FILE, Audited, AuditLog
+from cmf_api.auth import Gate, Scopes
 from cmf_api.clocks import Clocks
 from cmf_api.freshness import MAX_WAITING, TellBehind
+from cmf_api.headers import Headers
 from cmf_api.parameters import only_declared
-from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series
+from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series, token
 from cmf_api.settings import ServerSettings
+from cmf_api.tokens import TOKENS_FILE, Tokens
 from cmf_api.writer import Writer
 
 
@@ -47,11 +50,14 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     app.state.store = store
     app.state.clocks = Clocks()
     # The series before the nodes: the route of one execution takes every path below it.
-    for room in (health, journals, operations, pull, series, nodes, lineage):
+    for room in (health, token, journals, operations, pull, series, nodes, lineage):
         app.include_router(room.router, dependencies=[Depends(only_declared)])
     errors.install(app)
     app.add_middleware(TellBehind)
-    app.add_middleware(Gate, token=settings.token, any_host=settings.any_host)
+    app.add_middleware(Scopes)
+    app.add_middleware(Audited, log=AuditLog(settings.home / AUDIT_FILE))
+    app.add_middleware(Gate, tokens=Tokens(settings.home / TOKENS_FILE, settings.token), any_host=settings.any_host)
+    app.add_middleware(Headers)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

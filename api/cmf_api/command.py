@@ -29,7 +29,13 @@ def serve(
         Path | None, typer.Option(help="The folder of the files that the server keeps beside its store.")
     ] = None,
     token_file: Annotated[
-        Path | None, typer.Option(help="A file with the token that clients must show (CMF_TOKEN there).")
+        Path | None, typer.Option(help="A file with one token that may do everything, beside those made here.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="A certificate with its chain (PEM): serve https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM), without a password.")] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Believe this proxy's X-Forwarded-For and -Proto; may be repeated."),
     ] = None,
     store_password_file: Annotated[
         Path | None, typer.Option(help="A file with a Neo4j's password, or user/password.")
@@ -49,19 +55,24 @@ def serve(
         import uvicorn
 
         from cmf_api.app import create_app
+        from cmf_api.audit import AUDIT_FILE, AuditLog
     except ImportError as exc:
         raise MissingExtra("cmf server", "server") from exc
+    from cmf_api.exposure import check_exposure, check_tls, words
     from cmf_api.home import default_store, home_of
-    from cmf_api.settings import ServerSettings, check_exposure, read_secret
+    from cmf_api.settings import ServerSettings, read_secret
     from cmf_api.stores import open_store
+    from cmf_api.tokens import TOKENS_FILE, Tokens
 
-    token = _token(token_file)
-    check_exposure(host, token, insecure)
     url = store or default_store()
-    opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
     settings = ServerSettings(
-        home=home or home_of(url), token=token, any_host=insecure, freshness_seconds=freshness_seconds
+        home=home or home_of(url), token=_token(token_file), any_host=insecure, freshness_seconds=freshness_seconds
     )
+    guarded = Tokens(settings.home / TOKENS_FILE, settings.token).are_asked()
+    check_exposure(host, guarded, insecure, proxy)
+    check_tls(tls_cert, tls_key)
+    AuditLog(settings.home / AUDIT_FILE).check()
+    opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
     app = create_app(settings, opened)
     config = uvicorn.Config(
         app,
@@ -71,6 +82,11 @@ def serve(
         access_log=False,
         timeout_graceful_shutdown=20,
         timeout_keep_alive=75,
+        proxy_headers=bool(proxy),
+        forwarded_allow_ips=list(proxy or ()),
+        server_header=False,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
     )
     sockets = [_listen(host, port)]
     # The driver's own words on a database that is down; the answers say it, with what to do.
@@ -81,12 +97,10 @@ def serve(
     gc.set_threshold(100_000, 50, 50)
     address, bound = sockets[0].getsockname()[:2]
     address = f"[{address}]" if ":" in address else address
-    guard = (
-        "clients must show the token"
-        if token
-        else "no token is asked for: whoever reaches this address may read and write"
+    scheme = "https" if tls_cert else "http"
+    typer.echo(
+        f"cmf server on {scheme}://{address}:{bound}, store {_shown(url)}; {words(guarded, host, tls_cert, proxy)}"
     )
-    typer.echo(f"cmf server on http://{address}:{bound}, store {_shown(url)}; {guard}")
     # uvicorn stops in good order and then raises the signal again; that is an end, not a failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets)

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from cmf.core import errors
 from cmf.core.values import encode
+from cmf_api.told import told_of
 
 PROBLEM: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = "2"
@@ -31,6 +32,22 @@ class TooLarge(errors.CmfError):
 
 class Unauthorized(errors.CmfError):
     """A request shows no valid token."""
+
+
+class Forbidden(errors.CmfError):
+    """A request shows a token that may not do this. `line` is the number of the first line or operation it may not."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem)
+        self.line = line
+
+
+class TokensUnreadable(errors.CmfError):
+    """The server cannot read its tokens; it lets nobody in until it can."""
+
+
+class AuditUnwritable(errors.CmfError):
+    """The audit log cannot be written; nothing was taken, or all of it; the same request may be repeated."""
 
 
 class ForeignRequest(errors.CmfError):
@@ -72,7 +89,10 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
     BadToken: 400,
     TooLarge: 413,
     Unauthorized: 401,
+    Forbidden: 403,
     ForeignRequest: 403,
+    TokensUnreadable: 503,
+    AuditUnwritable: 503,
     UnsupportedBody: 415,
     Busy: 503,
 }
@@ -112,15 +132,18 @@ def as_problem(error: errors.CmfError) -> Response:
 
 
 async def _known(request: Request, error: errors.CmfError) -> Response:
+    told_of(request.scope).code = type(error).__name__
     return as_problem(error)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
     places = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+    told_of(request.scope).code = "BadRequest"
     return problem(422, "BadRequest", "; ".join(places))
 
 
 async def _http(request: Request, error: HTTPException) -> Response:
+    told_of(request.scope).code = "HttpError"
     answer = problem(error.status_code, "HttpError", f"{request.method} {request.url.path}: {error.detail}")
     answer.headers.update(error.headers or {})
     return answer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 
 import msgspec
@@ -16,7 +15,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     home: Path
     """The folder of the files that the server keeps beside its store; made when something is kept there."""
     token: str | None = None
-    """The bearer token that every request to `/v1` must show; None lets everyone in, for loopback only."""
+    """A bearer token that may do everything, beside those of the file; without any everyone is let in."""
     max_body_bytes: int = 8 << 20
     """The greatest size of a request as sent."""
     max_unpacked_bytes: int = 32 << 20
@@ -55,23 +54,3 @@ def check_secret(secret: str, source: str) -> str:
     if not secret or not (secret.isascii() and secret.isprintable()):
         raise SettingsProblem(f"{source} must hold a secret of printable ASCII; it is empty or holds something else")
     return secret
-
-
-def check_exposure(host: str, token: str | None, insecure: bool) -> None:
-    """That a server others can reach asks for a token, unless its owner insists.
-
-    Raises:
-        SettingsProblem: it would let everyone in.
-    """
-    if token is None and not insecure and not _is_loopback(host):
-        raise SettingsProblem(
-            f"--host {host} can be reached from elsewhere and no token is set: anyone could read and write. "
-            f"Give --token-file FILE, or --insecure if something in front of the server keeps others out."
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -21,6 +21,7 @@ from cmf.cli import (
     init,
     lineage,
     log,
+    login,
     pull,
     push,
     rebuild,
@@ -73,6 +74,8 @@ app.command(epilog=lineage.EXAMPLE)(lineage.lineage)
 app.command(epilog=relate.EXAMPLE)(relate.relate)
 app.command(epilog=retract.EXAMPLE)(retract.retract)
 app.command(epilog=push.EXAMPLE)(push.push)
+app.command(epilog=login.EXAMPLE)(login.login)
+app.command(epilog=login.LOGOUT_EXAMPLE)(login.logout)
 app.command(epilog=pull.EXAMPLE)(pull.pull)
 app.command(epilog=export.EXAMPLE)(export.export)
 app.command(epilog=run.EXAMPLE, context_settings=run.CONTEXT)(run.run)

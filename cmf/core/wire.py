@@ -75,6 +75,20 @@ class EndOfPull(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str = ""
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """The token that a client shows: what it may do, for which pipelines and as which sites (none: all), until when.
+
+    Where a server asks for none, its id is `-` and it may do everything.
+    """
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    pipelines: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    expires_at: str | None = None
+
+
 class Resolved(msgspec.Struct, frozen=True):
     """The key that was meant."""
 

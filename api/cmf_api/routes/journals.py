@@ -16,6 +16,8 @@ from cmf_api.bodies import lines, read, settings_of
 from cmf_api.clocks import Clocks, ahead_seconds, stamped_ahead_seconds
 from cmf_api.errors import Busy
 from cmf_api.freshness import fresh
+from cmf_api.restriction import expect_within
+from cmf_api.told import told_of
 from cmf_api.writer import Writer
 
 router = APIRouter(tags=["journals"])
@@ -36,7 +38,7 @@ def heads(request: Request, site: Name) -> Response:
 
 @router.post(
     "/v1/journals/{site}/{segment}",
-    responses=answers(Received, 409, 413, 415, 422, 503),
+    responses=answers(Received, 403, 409, 413, 415, 422, 503),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -60,13 +62,18 @@ async def push(request: Request, site: Name, segment: Name) -> Response:
 
 def _receive(request: Request, site: str, segment: str, body: bytes, encoding: str | None, ahead: int) -> Received:
     writer: Writer = request.app.state.writer
+    told = told_of(request.scope)
     received = lines(body, encoding, settings_of(request))
     if not received:
         raise BadRecord(1, "there is no line")
+    told.counts["lines"] = len(received)
     chunk = chunks.parse(site, segment, received)
+    start = 2 if chunk.header else 1
+    expect_within(told.who, site, enumerate((record.op for record in chunk.records), start), request.app.state.store)
     merged = writer.do(lambda transaction: chunks.merge(transaction, chunk), len(chunk.records))
     if chunk.records:
         ahead = max(ahead, stamped_ahead_seconds(chunk.records[-1].at), key=abs)
     clocks: Clocks = request.app.state.clocks
     clocks.note(site, ahead)
+    told.counts |= {"applied": merged.applied, "duplicates": merged.duplicates}
     return Received(merged.head.sequence, merged.applied, merged.duplicates, ahead)

@@ -15,12 +15,14 @@ from cmf.core.records import make_stamp
 from cmf.core.values import encode
 from cmf_api.answers import Stated, Taken, answer, answers, asks
 from cmf_api.bodies import read_json
+from cmf_api.restriction import expect_within
+from cmf_api.told import told_of
 from cmf_api.writer import Writer
 
 router = APIRouter(tags=["operations"])
 
 
-@router.post("/v1/operations", responses=answers(Taken, 413, 422, 503), openapi_extra=asks(Stated))
+@router.post("/v1/operations", responses=answers(Taken, 403, 413, 422, 503), openapi_extra=asks(Stated))
 async def operations(request: Request) -> Response:
     """Take operations into the graph: all of them, or none."""
     stated = await read_json(request, Stated)
@@ -28,6 +30,8 @@ async def operations(request: Request) -> Response:
 
 
 def _take(request: Request, stated: Stated) -> Taken:
+    told = told_of(request.scope)
+    told.counts["operations"] = len(stated.operations)
     if stated.at is not None:
         check_time(stated.at)
     for number, operation in enumerate(stated.operations, 1):
@@ -39,6 +43,8 @@ def _take(request: Request, stated: Stated) -> Taken:
     origin = "post-" + hashlib.sha256(encode(stated.operations)).hexdigest()[:32]
     at = stated.at or now()
     delta = fold((make_stamp(at, origin, number), op) for number, op in enumerate(stated.operations, 1))
+    expect_within(told.who, None, enumerate(stated.operations, 1), request.app.state.store)
     writer: Writer = request.app.state.writer
     writer.do(lambda transaction: transaction.merge(delta), len(stated.operations))
+    told.counts["applied"] = len(stated.operations)
     return Taken(len(stated.operations))
