@@ -14,23 +14,30 @@ from cmf import __version__
 from cmf.core.store import Store
 from cmf_api import errors
 from cmf_api.answers import components
+from cmf_api.archive import open_archive
 from cmf_api.auth import Gate
 from cmf_api.clocks import Clocks
+from cmf_api.following import Follower
 from cmf_api.parameters import only_declared
-from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series
+from cmf_api.routes import archive, health, journals, lineage, nodes, operations, pull, series
 from cmf_api.settings import ServerSettings
 from cmf_api.writer import Writer
 
 
 def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     """A server's app over a store, which it closes at its end."""
+    recorder = open_archive(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.writer = Writer(store, settings.max_waiting)
+        app.state.writer = Writer(store, settings.max_waiting, recorder)
         app.state.receiving = CapacityLimiter(settings.max_receiving)
+        follower = Follower(settings, store, app.state.writer)
+        follower.start()
         yield
+        follower.stop()
         app.state.writer.close()
+        recorder.close()
         store.close()
 
     app = FastAPI(
@@ -43,9 +50,10 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
+    app.state.archive = recorder
     app.state.clocks = Clocks()
     # The series before the nodes: the route of one execution takes every path below it.
-    for room in (health, journals, operations, pull, series, nodes, lineage):
+    for room in (health, archive, journals, operations, pull, series, nodes, lineage):
         app.include_router(room.router, dependencies=[Depends(only_declared)])
     errors.install(app)
     app.add_middleware(Gate, token=settings.token, any_host=settings.any_host)

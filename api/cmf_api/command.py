@@ -34,6 +34,9 @@ def serve(
     store_password_file: Annotated[
         Path | None, typer.Option(help="A file with a Neo4j's password, or user/password.")
     ] = None,
+    archive: Annotated[
+        bool, typer.Option("--archive/--no-archive", help="Keep everything that is accepted, as it was received.")
+    ] = True,
     insecure: Annotated[bool, typer.Option(help="Listen beyond this machine without asking for a token.")] = False,
 ) -> None:
     """Serve a graph: sites push to it, everyone asks it."""
@@ -56,7 +59,7 @@ def serve(
     check_exposure(host, token, insecure)
     url = store or default_store()
     opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
-    settings = ServerSettings(home=home or home_of(url), token=token, any_host=insecure)
+    settings = ServerSettings(home=home or home_of(url), token=token, any_host=insecure, archive=archive)
     app = create_app(settings, opened)
     config = uvicorn.Config(
         app,
@@ -125,3 +128,19 @@ def _shown(url: str) -> str:
     """A store's URL without the password that may be in it."""
     scheme, separator, rest = url.partition("://")
     return scheme + separator + rest.rpartition("@")[2]
+
+
+def _add_commands() -> None:
+    """The commands below `cmf server`: each a module of `cmf_api.commands`."""
+    from cmf_api.commands.migrate import EXAMPLE as OF_MIGRATE
+    from cmf_api.commands.migrate import migrate
+    from cmf_api.commands.rebuild import EXAMPLE as OF_REBUILD
+    from cmf_api.commands.rebuild import rebuild
+    from cmf_api.commands.upstream import upstream
+
+    server.command("rebuild", epilog=OF_REBUILD)(rebuild)
+    server.command("migrate", epilog=OF_MIGRATE)(migrate)
+    server.add_typer(upstream, name="upstream")
+
+
+_add_commands()

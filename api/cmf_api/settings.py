@@ -27,6 +27,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many pushes are unpacked and read at once; others wait their turn."""
     any_host: bool = False
     """Whether to answer under any name. Without a token a server answers only under the loopback's."""
+    archive: bool = True
+    """Whether everything that is accepted is kept as it was received."""
     max_waiting: int = 64
     """How many pushes may wait their turn before others are asked to come back later."""
 

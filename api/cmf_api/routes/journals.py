@@ -12,6 +12,8 @@ from cmf.core.errors import BadRecord
 from cmf.core.store import Store
 from cmf.core.wire import NDJSON, Journals, Received
 from cmf_api.answers import Name, answer, answers
+from cmf_api.archive import Recorder
+from cmf_api.archive.taking import frame_of_chunk
 from cmf_api.bodies import lines, read, settings_of
 from cmf_api.clocks import Clocks, ahead_seconds, stamped_ahead_seconds
 from cmf_api.errors import Busy
@@ -63,7 +65,13 @@ def _receive(request: Request, site: str, segment: str, body: bytes, encoding: s
     if not received:
         raise BadRecord(1, "there is no line")
     chunk = chunks.parse(site, segment, received)
-    merged = writer.do(lambda transaction: chunks.merge(transaction, chunk), len(chunk.records))
+    archive: Recorder = request.app.state.archive
+    frame = frame_of_chunk(chunk, archive.pack(body, encoding, received))
+    merged = writer.do(
+        lambda transaction: chunks.merge(transaction, chunk),
+        len(chunk.records),
+        lambda merged: [frame] if merged.applied or merged.begun else [],
+    )
     if chunk.records:
         ahead = max(ahead, stamped_ahead_seconds(chunk.records[-1].at), key=abs)
     clocks: Clocks = request.app.state.clocks
