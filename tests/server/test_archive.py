@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
+import random
 import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -21,11 +19,11 @@ from histories import as_recorded, execution, record, typical
 from server_process import ServerProcess
 
 from cmf import sync
-from cmf.core.digests import digest
-from cmf.core.operations import SetProperty
+from cmf.core.errors import ServerProblem
 from cmf.core.store import Store
 from cmf.remote import Remote
 from cmf.stores.sqlite import SqliteStore
+from cmf_api.upstreams import Upstream, add, lags, state_of
 
 POSTED = {"operations": [{"is": "SetProperty", "key": "md5:" + "0" * 32, "name": "checked", "value": True}]}
 
@@ -114,10 +112,8 @@ def test_a_ring_of_three_servers_converges_and_falls_silent(tmp_path: Path) -> N
             server.start()
         sites = {name: record(tmp_path / f"site-{name}", typical(20, start=100 * i)) for i, name in enumerate(names)}
         for name, following in zip(names, "bca", strict=True):
-            add = ("server", "upstream", "add", f"from-{following}", servers[following].url, "--every", "1s")
-            cmf(*add, "--store", urls[name])
-            add = ("server", "upstream", "add", f"back-{name}", servers[name].url, "--every", "1s")
-            cmf(*add, "--store", urls[following])
+            follow(tmp_path / name / "graph", f"from-{following}", servers[following])
+            follow(tmp_path / following / "graph", f"back-{name}", servers[name])
         for name in names:
             sync.push(sites[name], Remote(servers[name].url))
             said = POSTED["operations"][0] | {"name": f"said to {name}"}  # type: ignore[dict-item]
@@ -125,10 +121,10 @@ def test_a_ring_of_three_servers_converges_and_falls_silent(tmp_path: Path) -> N
         sites["a"].record(execution(999, ["late"], ["later"]))
         sync.push(sites["a"], Remote(servers["b"].url))  # through another server
 
-        def facts() -> set[object]:
-            return {json.dumps(httpx.get(f"{s.url}/v1/stats").json()["kinds"]) for s in servers.values()}
+        def executions() -> set[int]:
+            return {httpx.get(f"{server.url}/v1/stats").json()["kinds"]["execution"] for server in servers.values()}
 
-        wait_for(lambda: len(facts()) == 1 and "62" not in facts())
+        wait_for(lambda: executions() == {61})
         wait_for(lambda: all(len(kept_posts(tmp_path / name / "graph")) == 3 for name in names))
         frames = {name: len(kept(tmp_path / name / "graph")) for name in names}
         time.sleep(3)  # some rounds more
@@ -152,12 +148,185 @@ def test_a_ring_of_three_servers_converges_and_falls_silent(tmp_path: Path) -> N
         store.close()
 
 
+def follow(home: Path, name: str, upstream: ServerProcess, **more: str) -> None:
+    add(home, name, Upstream(url=upstream.url, every_seconds=1, **more))  # type: ignore[arg-type]
+
+
 def kept_posts(home: Path) -> list[object]:
     return [frame for frame in kept(home) if frame["kind"] == "statements"]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be"
         time.sleep(0.2)
+
+
+def test_a_server_killed_in_the_midst_of_pushes_has_in_its_archive_all_that_is_in_its_store(
+    tmp_path: Path,
+    archiving: ServerProcess,
+    home: Path,
+    store_url: str,
+    open_store: Callable[[], Store],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sites = [record(tmp_path / f"s{number}", typical(60, start=1_000 * number)) for number in range(3)]
+    monkeypatch.setattr(sync, "CHUNK_RECORDS", 50)
+    chance, done = random.Random(7), [False] * 3
+
+    def push_on(number: int) -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not done[number]:
+            try:
+                sync.push(sites[number], Remote(archiving.url))
+                done[number] = True
+            except ServerProblem:
+                time.sleep(0.1)
+
+    pushers = [threading.Thread(target=push_on, args=(number,)) for number in range(3)]
+    archiving.kill()
+    for pusher in pushers:
+        pusher.start()
+    for _ in range(3):
+        archiving.start()
+        time.sleep(chance.uniform(0.0, 0.4))
+        archiving.kill()
+    archiving.start()
+    for pusher in pushers:
+        pusher.join()
+    archiving.kill()
+    assert all(done)
+    cmf("server", "rebuild", "--store", store_url, "--home", str(home), "--to", f"sqlite:///{tmp_path / 'anew.db'}")
+    store, made = open_store(), SqliteStore(tmp_path / "anew.db", durable=False)
+    assert (made.state(), heads(made)) == (store.state(), heads(store))
+    assert made.state() == as_recorded(*sites)
+    store.close()
+    made.close()
+
+
+def test_rebuilding_loses_nothing_that_the_archive_lacks(tmp_path: Path) -> None:
+    url, file = f"sqlite:///{tmp_path / 'graph.db'}", tmp_path / "graph.db"
+    a, b = record(tmp_path / "a", typical(3)), record(tmp_path / "b", typical(3, start=50))
+    with ServerProcess(tmp_path, url, "--no-archive") as server:
+        sync.push(a, Remote(server.url))
+        assert httpx.get(f"{server.url}/v1/archive").status_code == 404
+    assert "there is no archive" in cmf("server", "rebuild", "--store", url, fails=True).stderr
+    with ServerProcess(tmp_path, url) as server:
+        sync.push(b, Remote(server.url))
+        assert "in use" in cmf("server", "rebuild", "--store", url, fails=True).stderr
+    before = file.read_bytes()
+    refused = cmf("server", "rebuild", "--store", url, fails=True)
+    assert a.segments[0].name in refused.stderr and b.segments[0].name not in refused.stderr
+    assert file.read_bytes()[:100] and not list(tmp_path.glob("*rebuilding*"))
+    forced = cmf("server", "rebuild", "--store", url, "--force")
+    (kept_file,) = tmp_path.glob("graph.db.before-*")
+    assert str(kept_file) in forced.stdout and len(kept_file.read_bytes()) == len(before)
+    with ServerProcess(tmp_path, url) as server:
+        assert (sync.push(a, Remote(server.url)), sync.push(b, Remote(server.url))) == ((30, 0), (0, 0))
+    file.write_bytes(b"no database at all" * 100)
+    assert "cannot be read" in cmf("server", "rebuild", "--store", url, fails=True).stderr
+    cmf("server", "rebuild", "--store", url, "--force")
+    store = SqliteStore(file, durable=False)
+    assert store.state() == as_recorded(a, b)
+    store.close()
+
+
+def test_a_backup_of_home_and_store_is_restored_and_sites_and_followers_go_on(tmp_path: Path) -> None:
+    """What the page says of backups: copy the store, then the home folder."""
+    served = tmp_path / "served"
+    served.mkdir()
+    url, home = f"sqlite:///{served / 'graph.db'}", served / "graph"
+    other = tmp_path / "other"
+    other.mkdir()
+    a = record(tmp_path / "a", typical(20))
+    with (
+        ServerProcess(served, url) as server,
+        ServerProcess(other, f"sqlite:///{other / 'graph.db'}") as follower,
+    ):
+        follow(other / "graph", "main", server)
+        sync.push(a, Remote(server.url))
+        wait_for(lambda: count(follower) == 20)
+        backup = tmp_path / "backup"
+        backup.mkdir()
+        server.stop()
+        shutil.copy(served / "graph.db", backup)
+        server.start()
+        shutil.copytree(home, backup / "graph")
+        for number in range(3):
+            a.record(execution(500 + number, ["x"], ["y"]))
+            sync.push(a, Remote(server.url))
+        wait_for(lambda: count(follower) == 23)
+        server.stop()
+        wait_for(lambda: bool(lags(other / "graph")["main"].problem))
+        assert "nothing answers" in httpx.get(f"{follower.url}/v1/stats").json()["upstreams"]["main"]["problem"]
+        shutil.rmtree(home)
+        for file in served.glob("graph.db*"):
+            file.unlink()
+        shutil.copytree(backup / "graph", home)
+        shutil.copy(backup / "graph.db", served)
+        server.start()
+        b = record(tmp_path / "b", typical(5, start=900))
+        assert sync.push(b, Remote(server.url)).applied == 50
+        assert sync.push(a, Remote(server.url)).applied == 18
+        wait_for(lambda: count(follower) == 28)
+        wait_for(lambda: not lags(other / "graph")["main"].problem)
+    stores = [SqliteStore(folder / "graph.db", durable=False) for folder in (served, other)]
+    assert stores[0].state() == stores[1].state() == as_recorded(a, b)
+    for store in stores:
+        store.close()
+    cmf("server", "rebuild", "--store", url)
+
+
+def count(server: ServerProcess) -> int:
+    executions: int = httpx.get(f"{server.url}/v1/stats").json()["kinds"]["execution"]
+    return executions
+
+
+def test_an_upstream_that_lacks_records_is_told_and_taken_when_they_came_otherwise(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    url = f"sqlite:///{first / 'graph.db'}"
+    site = record(tmp_path / "a", typical(3))
+    with ServerProcess(first, url, "--no-archive") as server:
+        sync.push(site, Remote(server.url))
+    site.record(execution(50, ["x"], ["y"]))
+    with ServerProcess(first, url) as server, ServerProcess(second, f"sqlite:///{second / 'graph.db'}") as follower:
+        sync.push(site, Remote(server.url))
+        follow(second / "graph", "first", server)
+        wait_for(lambda: "records are missing" in lags(second / "graph")["first"].problem)
+        assert count(follower) == 0
+        site_until = {site.segments[0]: site.segments[0].path.stat().st_size // 2}
+        sync.push(site, Remote(follower.url), until=site_until)
+        sync.push(site, Remote(follower.url))
+        wait_for(lambda: count(follower) == 4 and not lags(second / "graph")["first"].problem)
+
+
+def test_a_token_is_shown_to_an_upstream_and_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret-of-main")
+    token.chmod(0o600)
+    main, other = tmp_path / "main", tmp_path / "other"
+    for folder in (main, other):
+        folder.mkdir()
+    site = record(tmp_path / "a", typical(3))
+    url, home = f"sqlite:///{other / 'graph.db'}", other / "graph"
+    with ServerProcess(main, f"sqlite:///{main / 'graph.db'}", "--token-file", str(token)) as server:
+        sync.push(site, Remote(server.url, "secret-of-main"))
+        cmf("server", "upstream", "add", "main", server.url, "--every", "0", "--store", url)
+        refused = cmf("server", "upstream", "pull", "--store", url, fails=True)
+        assert "wants a token" in refused.stderr
+        cmf("server", "upstream", "add", "main", server.url, "--token-file", str(token), "--every", "0", "--store", url)
+        told = cmf("server", "upstream", "pull", "main", "--store", url)
+        assert "30 records in 1 frames were news" in told.stdout
+        told = cmf("server", "upstream", "pull", "main", "--anew", "--store", url)
+        assert "0 records in 0 frames were news, 1 frames known" in told.stdout
+    assert "secret-of-main" not in (home / "upstreams.json").read_text()
+    assert state_of(home, "main").frames == 1
+    assert server.url in cmf("server", "upstream", "list", "--store", url).stdout
+    cmf("server", "upstream", "remove", "main", "--store", url)
+    for wrong in ("http://user:password@host", "ftp://x", "nonsense"):
+        cmf("server", "upstream", "add", "wrong", wrong, "--store", url, fails=True)
+    cmf("server", "upstream", "add", "../x", "http://x", "--store", url, fails=True)
+    cmf("server", "upstream", "pull", "wrong", "--store", url, fails=True)

@@ -1,4 +1,4 @@
-"""A graph is read in pieces that join to the whole, with the heads of all sites; a digest tells whether two are equal."""
+"""A graph is read in pieces that join to the whole, with the heads of all sites; a digest tells two apart."""
 
 from __future__ import annotations
 
