@@ -14,13 +14,15 @@ from cmf import __version__
 from cmf.core.store import Store
 from cmf_api import errors
 from cmf_api.answers import components
+from cmf_api.archive import open_archive
 from cmf_api.audit import AUDIT_FILE, Audited, AuditLog
 from cmf_api.auth import Gate, Scopes
 from cmf_api.clocks import Clocks
+from cmf_api.following import Follower
 from cmf_api.freshness import MAX_WAITING, TellBehind
 from cmf_api.headers import Headers
 from cmf_api.parameters import only_declared
-from cmf_api.routes import health, journals, lineage, nodes, operations, pull, series, token
+from cmf_api.routes import archive, health, journals, lineage, nodes, operations, pull, series, token
 from cmf_api.settings import ServerSettings
 from cmf_api.tokens import TOKENS_FILE, Tokens
 from cmf_api.writer import Writer
@@ -28,14 +30,19 @@ from cmf_api.writer import Writer
 
 def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     """A server's app over a store, which it closes at its end."""
+    recorder = open_archive(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.writer = Writer(store, settings.max_waiting)
+        app.state.writer = Writer(store, settings.max_waiting, recorder)
         app.state.waiting_reads = CapacityLimiter(MAX_WAITING)
         app.state.receiving = CapacityLimiter(settings.max_receiving)
+        follower = Follower(settings, store, app.state.writer)
+        follower.start()
         yield
+        follower.stop()
         app.state.writer.close()
+        recorder.close()
         store.close()
 
     app = FastAPI(
@@ -48,9 +55,10 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = store
+    app.state.archive = recorder
     app.state.clocks = Clocks()
     # The series before the nodes: the route of one execution takes every path below it.
-    for room in (health, token, journals, operations, pull, series, nodes, lineage):
+    for room in (health, token, archive, journals, operations, pull, series, nodes, lineage):
         app.include_router(room.router, dependencies=[Depends(only_declared)])
     errors.install(app)
     app.add_middleware(TellBehind)

@@ -43,6 +43,9 @@ def serve(
     freshness_seconds: Annotated[
         float, typer.Option(min=0, max=60, help="How long a read waits for what it asks to know of (at_least).")
     ] = 2.0,
+    archive: Annotated[
+        bool, typer.Option("--archive/--no-archive", help="Keep everything that is accepted, as it was received.")
+    ] = True,
     insecure: Annotated[bool, typer.Option(help="Listen beyond this machine without asking for a token.")] = False,
 ) -> None:
     """Serve a graph: sites push to it, everyone asks it."""
@@ -66,7 +69,11 @@ def serve(
 
     url = store or default_store()
     settings = ServerSettings(
-        home=home or home_of(url), token=_token(token_file), any_host=insecure, freshness_seconds=freshness_seconds
+        home=home or home_of(url),
+        token=_token(token_file),
+        any_host=insecure,
+        freshness_seconds=freshness_seconds,
+        archive=archive,
     )
     guarded = Tokens(settings.home / TOKENS_FILE, settings.token).are_asked()
     check_exposure(host, guarded, insecure, proxy)
@@ -144,3 +151,19 @@ def _shown(url: str) -> str:
     """A store's URL without the password that may be in it."""
     scheme, separator, rest = url.partition("://")
     return scheme + separator + rest.rpartition("@")[2]
+
+
+def _add_commands() -> None:
+    """The commands below `cmf server`: each a module of `cmf_api.commands`."""
+    from cmf_api.commands.migrate import EXAMPLE as OF_MIGRATE
+    from cmf_api.commands.migrate import migrate
+    from cmf_api.commands.rebuild import EXAMPLE as OF_REBUILD
+    from cmf_api.commands.rebuild import rebuild
+    from cmf_api.commands.upstream import upstream
+
+    server.command("rebuild", epilog=OF_REBUILD)(rebuild)
+    server.command("migrate", epilog=OF_MIGRATE)(migrate)
+    server.add_typer(upstream, name="upstream")
+
+
+_add_commands()

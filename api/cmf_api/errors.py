@@ -71,6 +71,10 @@ class UnsupportedBody(errors.CmfError):
     """A body is of a type or encoding that this route does not take."""
 
 
+class NothingKept(errors.CmfError):
+    """What is asked for is kept by a server that is set up to keep it, and this one is not."""
+
+
 class Busy(errors.CmfError):
     """Too many pushes are waiting; the same request may be repeated a little later."""
 
@@ -87,6 +91,7 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
     errors.StoreIncompatible: 503,
     UnknownParameter: 400,
     BadToken: 400,
+    NothingKept: 404,
     TooLarge: 413,
     Unauthorized: 401,
     Forbidden: 403,

@@ -28,6 +28,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to answer under any name. Without a token a server answers only under the loopback's."""
     freshness_seconds: float = 2.0
     """How long a read waits for what it asks to know of (`at_least`)."""
+    archive: bool = True
+    """Whether everything that is accepted is kept as it was received."""
     max_waiting: int = 64
     """How many pushes may wait their turn before others are asked to come back later."""
 

@@ -10,6 +10,24 @@ from cmf.core.store import Store
 from cmf.stores.sqlite import SqliteStore
 
 
+def is_embedded(url: str) -> bool:
+    """Whether a URL names a store in a file."""
+    return url.startswith("sqlite://")
+
+
+def path_of(url: str) -> Path:
+    """The file of an embedded store.
+
+    Raises:
+        SettingsProblem: the URL names none.
+    """
+    rest = url.partition("://")[2]
+    if not rest.startswith("/") or rest == "/":
+        raise SettingsProblem(f"{url}: a SQLite store is named sqlite:///<path of its file>")
+    # As everywhere: sqlite:///relative.db, sqlite:////absolute.db
+    return Path(rest[1:])
+
+
 def open_store(url: str, secret: str | None = None) -> Store:
     """The store at this URL. `secret` is a Neo4j's `password` or `user/password`, kept out of the URL.
 
@@ -17,12 +35,9 @@ def open_store(url: str, secret: str | None = None) -> Store:
         SettingsProblem: the URL names no store.
         StoreUnavailable: the embedded store's file cannot be opened. (A Neo4j may be down at the start.)
     """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
-        if not rest.startswith("/") or rest == "/":
-            raise SettingsProblem(f"{url}: a SQLite store is named sqlite:///<path of its file>")
-        # As everywhere: sqlite:///relative.db, sqlite:////absolute.db
-        return SqliteStore(Path(rest[1:]), durable=True)
+    if is_embedded(url):
+        return SqliteStore(path_of(url), durable=True)
+    scheme = url.partition("://")[0]
     if scheme.split("+")[0] in ("neo4j", "bolt"):
         from cmf_graph.store import Neo4jStore
 

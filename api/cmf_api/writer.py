@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from cmf.core.errors import CmfError, StoreUnavailable
 from cmf.core.store import Store, Transaction
+from cmf_api.archive import Frame, NoArchive, Recorder
 from cmf_api.errors import Busy
 
 T = TypeVar("T")
@@ -26,22 +27,31 @@ class _Job(NamedTuple):
     work: Callable[[Transaction], Any]
     records: int
     outcome: Future[Any]
+    news: Callable[[Any], Sequence[Frame]] | None = None
+    """What is to be kept of it in the archive, by its result."""
 
 
 class Writer:
     """Does work on a store, in the order in which it was submitted."""
 
-    def __init__(self, store: Store, max_waiting: int) -> None:
+    def __init__(self, store: Store, max_waiting: int, archive: Recorder | None = None) -> None:
         self._store = store
+        self._archive = archive or NoArchive()
         self._queue: queue.Queue[_Job | None] = queue.Queue(max_waiting)
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="cmf-writer", daemon=True)
         self._thread.start()
 
-    def do(self, work: Callable[[Transaction], T], records: int) -> T:
+    def do(
+        self,
+        work: Callable[[Transaction], T],
+        records: int,
+        news: Callable[[T], Sequence[Frame]] | None = None,
+    ) -> T:
         """Do `work` in a transaction and wait until it is committed.
 
-        `work` raises what it refuses before it changes anything: others may share its transaction.
+        `work` raises what it refuses before it changes anything: others may share its transaction. `news` says, of
+        its result, what the archive keeps; that is on the disk before the transaction is committed.
 
         Raises:
             Busy: too much is waiting already.
@@ -51,7 +61,7 @@ class Writer:
         if self._closed:
             raise _stopping()
         try:
-            self._queue.put_nowait(_Job(work, records, outcome))
+            self._queue.put_nowait(_Job(work, records, outcome, news))
         except queue.Full:
             raise Busy("too many pushes are waiting for the store; push again in a moment") from None
         if not self._thread.is_alive() and not outcome.done():
@@ -89,8 +99,9 @@ class Writer:
     def _commit(self, group: list[_Job | None]) -> bool:
         """Do a group of jobs in one transaction; → whether it held the sign to stop."""
         jobs = [job for job in group if job is not None]
+        kept: set[int] = set()
         try:
-            outcomes = self._store.write(lambda transaction: [_attempt(job, transaction) for job in jobs])
+            outcomes = self._store.write(lambda transaction: self._attempt(jobs, transaction, kept))
         except BaseException as exc:
             for job in jobs:
                 job.outcome.set_exception(exc)
@@ -101,6 +112,21 @@ class Writer:
                 else:
                     job.outcome.set_exception(refusal)
         return None in group
+
+    def _attempt(self, jobs: list[_Job], transaction: Transaction, kept: set[int]) -> list[tuple[Any, CmfError | None]]:
+        """Do jobs in a transaction and keep what was news; `kept` are those kept when the store tried before."""
+        outcomes = [_attempt(job, transaction) for job in jobs]
+        frames: list[Frame] = []
+        for index, (job, (result, refusal)) in enumerate(zip(jobs, outcomes, strict=True)):
+            if job.news and refusal is None and index not in kept:
+                frames += job.news(result)
+                kept.add(index)
+        try:
+            self._archive.keep(frames)
+        except BaseException:
+            kept.clear()
+            raise
+        return outcomes
 
 
 def _stopping() -> StoreUnavailable:

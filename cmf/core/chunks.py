@@ -39,6 +39,8 @@ class Merged(NamedTuple):
     head: Head
     applied: int
     duplicates: int
+    begun: bool = False
+    """Whether the segment was unknown before."""
 
 
 def parse(site: str, segment: str, lines: Sequence[bytes]) -> Chunk:
@@ -90,7 +92,7 @@ def merge(transaction: Transaction, chunk: Chunk) -> Merged:
         offset = head.offset + sum(chunk.lengths[index] for index in new)
         head = Head(head.sequence + len(new), sum_, offset)
         transaction.advance(chunk.site, chunk.segment, head)
-    return Merged(head, len(new), duplicates)
+    return Merged(head, len(new), duplicates, known is None)
 
 
 def _expect_continuation(chunk: Chunk, head: Head, new: int | None) -> None:

@@ -191,12 +191,24 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
+class UpstreamLag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a server is behind another that it takes from: seconds since it had all of it, None where it never had.
+
+    `problem` is what went wrong at the last try.
+    """
+
+    url: str
+    lag_seconds: int | None
+    problem: str = ""
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """How much a store holds: counts by kind and by artifact type, how many sites have pushed, the last merge.
 
     `version` names the store and this moment of it; it changes with each merge.
     `clocks`, which only a server tells: by how many seconds the clocks of sites were ahead of its own (negative:
-    behind) at their last push since it started, of those that were off by more than five minutes.
+    behind) at their last push since it started, of those that were off by more than five minutes. `upstreams`, which
+    only a server tells too: the servers that it takes from, by name.
     """
 
     kinds: dict[str, int]
@@ -205,6 +217,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     last_merge: str | None
     version: str = ""
     clocks: dict[str, int] = {}
+    upstreams: dict[str, UpstreamLag] = {}
 
 
 class Point(NamedTuple):

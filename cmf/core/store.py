@@ -91,6 +91,9 @@ class Store(Protocol):
     def heads(self, site: str) -> Mapping[str, Head]:
         """How far each segment of a site is in the store."""
 
+    def all_heads(self) -> Iterator[tuple[str, str, Head]]:
+        """How far each segment of every site is: site, segment, head, in no order."""
+
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """Every use behind (`upstream`) or after (`downstream`) the nodes within `max_edges` edges of the roots.
 
@@ -135,11 +138,15 @@ class Store(Protocol):
         """All that the store holds of these nodes, or of everything; of their points, what came after a version.
 
         A use belongs to its execution and a relation to its source: they are there when that is asked for;
-        their other end is named, not told of. So a graph can be read in pieces that join to the whole.
+        their other end is named, not told of. A use's own key asks for what was said of it. So a graph can be read
+        in pieces that join to the whole: those of `all_keys` and of `awaited_uses`.
         """
 
     def all_keys(self) -> Iterable[str]:
-        """The key of every node, in order. What was said of a use that has not come is only in `state()`."""
+        """The key of every node, in order."""
+
+    def awaited_uses(self) -> Iterator[str]:
+        """The key of every use that something was said of and that has not come itself, in order."""
 
     def points(self, execution: str, series: str) -> Iterator[Sequence[Point]]:
         """The points of a series of an execution, in pieces, in the order in which they were recorded.

@@ -59,6 +59,10 @@ class MemoryStore:
         """See the port."""
         return {segment: head for (of, segment), head in self._heads.items() if of == site}
 
+    def all_heads(self) -> Iterator[tuple[str, str, Head]]:
+        """See the port."""
+        return iter([(site, segment, head) for (site, segment), head in self._heads.items()])
+
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """See the port."""
         graph = self._graph(include_retracted)
@@ -140,6 +144,11 @@ class MemoryStore:
     def all_keys(self) -> Iterable[str]:
         """See the port."""
         return sorted(key for key in self._recorded if kind_of(key) != "use")
+
+    def awaited_uses(self) -> Iterator[str]:
+        """See the port."""
+        said = {*self._delta.retractions, *(key for key, _ in self._delta.properties)}
+        return iter(sorted(key for key in said if kind_of(key) == "use" and key not in self._delta.uses))
 
     def points(self, execution: str, series: str) -> Iterator[Sequence[Point]]:
         """See the port."""

@@ -54,6 +54,14 @@ class Neo4jStore:
         """See the port."""
         return {segment: Head(*head) for segment, *head in self._read(load("read/heads"), site=site)}
 
+    def all_heads(self) -> Iterator[tuple[str, str, Head]]:
+        """See the port."""
+        after = ""
+        while found := self._read(load("read/all_heads"), after=after, limit=KEYS_PAGE):
+            for site, segment, *head in found:
+                yield site, segment, Head(*head)
+            after = f"{found[-1][0]}/{found[-1][1]}"
+
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """See the port."""
         self._schema.ensure()
@@ -121,6 +129,13 @@ class Neo4jStore:
         while found := self.keys(first, _LAST, KEYS_PAGE):
             yield from found
             first = found[-1] + " "  # sorts behind that key, and before every longer one
+
+    def awaited_uses(self) -> Iterator[str]:
+        """See the port."""
+        after = ""
+        while found := self._read(load("read/awaited_uses"), after=after, limit=KEYS_PAGE):
+            yield from (row[0] for row in found)
+            after = found[-1][0]
 
     def points(self, execution: str, series: str) -> Iterator[Sequence[Point]]:
         """See the port."""

@@ -9,8 +9,10 @@ from cmf.core.errors import StoreIncompatible, StoreUnavailable
 from cmf.core.model import Stats
 from cmf.core.store import Store
 from cmf_api.answers import Health, answer, answers
+from cmf_api.bodies import settings_of
 from cmf_api.clocks import Clocks
 from cmf_api.freshness import fresh
+from cmf_api.upstreams import lags
 
 router = APIRouter(tags=["health"])
 
@@ -37,4 +39,5 @@ def stats(request: Request) -> Response:
     """Counts by kind and by artifact type, how many sites have pushed, the last merge, and whose clock is off."""
     store: Store = request.app.state.store
     clocks: Clocks = request.app.state.clocks
-    return answer(msgspec.structs.replace(store.stats(), clocks=clocks.off))
+    lag = lags(settings_of(request).home)
+    return answer(msgspec.structs.replace(store.stats(), clocks=clocks.off, upstreams=lag))

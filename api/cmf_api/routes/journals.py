@@ -12,6 +12,8 @@ from cmf.core.errors import BadRecord
 from cmf.core.store import Store
 from cmf.core.wire import NDJSON, Journals, Received
 from cmf_api.answers import Name, answer, answers
+from cmf_api.archive import Recorder
+from cmf_api.archive.taking import frame_of_chunk
 from cmf_api.bodies import lines, read, settings_of
 from cmf_api.clocks import Clocks, ahead_seconds, stamped_ahead_seconds
 from cmf_api.errors import Busy
@@ -70,7 +72,13 @@ def _receive(request: Request, site: str, segment: str, body: bytes, encoding: s
     chunk = chunks.parse(site, segment, received)
     start = 2 if chunk.header else 1
     expect_within(told.who, site, enumerate((record.op for record in chunk.records), start), request.app.state.store)
-    merged = writer.do(lambda transaction: chunks.merge(transaction, chunk), len(chunk.records))
+    archive: Recorder = request.app.state.archive
+    frame = frame_of_chunk(chunk, archive.pack(body, encoding, received))
+    merged = writer.do(
+        lambda transaction: chunks.merge(transaction, chunk),
+        len(chunk.records),
+        lambda merged: [frame] if merged.applied or merged.begun else [],
+    )
     if chunk.records:
         ahead = max(ahead, stamped_ahead_seconds(chunk.records[-1].at), key=abs)
     clocks: Clocks = request.app.state.clocks

@@ -14,6 +14,8 @@ from cmf.core.operations import check, check_time
 from cmf.core.records import make_stamp
 from cmf.core.values import encode
 from cmf_api.answers import Stated, Taken, answer, answers, asks
+from cmf_api.archive import Recorder
+from cmf_api.archive.taking import frame_of_statements
 from cmf_api.bodies import read_json
 from cmf_api.restriction import expect_within
 from cmf_api.told import told_of
@@ -45,6 +47,9 @@ def _take(request: Request, stated: Stated) -> Taken:
     delta = fold((make_stamp(at, origin, number), op) for number, op in enumerate(stated.operations, 1))
     expect_within(told.who, None, enumerate(stated.operations, 1), request.app.state.store)
     writer: Writer = request.app.state.writer
-    writer.do(lambda transaction: transaction.merge(delta), len(stated.operations))
+    archive: Recorder = request.app.state.archive
+    lines = [encode(operation) for operation in stated.operations]
+    frame = frame_of_statements(origin, at, lines, archive.pack(b"", None, lines))
+    writer.do(lambda transaction: transaction.merge(delta), len(stated.operations), lambda _: [frame])
     told.counts["applied"] = len(stated.operations)
     return Taken(len(stated.operations))

@@ -83,7 +83,17 @@ def state(db: sqlite3.Connection, keys: Collection[str] | None, points_after: in
     _read_relations(db, "relations", at, of)
     for key, series, chunk, stamp, rows in db.execute(_READ["points"], at | {"after": points_after}):
         of.points[key, series, chunk] = _register(stamp, rows, POINTS.decode)
+    if keys is not None:
+        _say_of_uses(db, ids(db, (key for key in keys if kind_of(key) == "use")), of)
     return of
+
+
+def _say_of_uses(db: sqlite3.Connection, use_ids: list[int], of: Delta) -> None:
+    """What was said of uses: it belongs to their own key, the use itself to its execution."""
+    asked = Delta()
+    _read_uses(db, use_ids, asked)
+    for part in ("commits", "urls", "properties", "retractions"):
+        getattr(of, part).update(getattr(asked, part))
 
 
 def _read_nodes(db: sqlite3.Connection, at: dict[str, str], of: Delta) -> None:

@@ -27,6 +27,8 @@ from cmf.stores.sqlite.statements import script, statements
 T = TypeVar("T")
 
 SCHEMA_VERSION = 3
+ROWS_PAGE = 10_000
+"""Rows of a list without end that are read at once."""
 POINTS_PAGE = 16
 """Chunks of points that are read at once: up to 160,000 points, most often far fewer."""
 
@@ -71,6 +73,14 @@ class SqliteStore:
         """See the port."""
         with self._reading() as db:
             return {segment: Head(*head) for segment, *head in db.execute(_READ["heads"], {"site": site})}
+
+    def all_heads(self) -> Iterator[tuple[str, str, Head]]:
+        """See the port."""
+        after = ("", "")
+        while page := self._page("every_head", site=after[0], segment=after[1]):
+            for site, segment, *head in page:
+                yield site, segment, Head(*head)
+            after = page[-1][:2]
 
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """See the port."""
@@ -147,6 +157,13 @@ class SqliteStore:
         while page := self.keys(after, "\x7f", 10_000):
             yield from page
             after = page[-1] + "\0"
+
+    def awaited_uses(self) -> Iterator[str]:
+        """See the port."""
+        after = ""
+        while page := self._page("awaited_uses", after=after):
+            yield from (row[0] for row in page)
+            after = page[-1][0]
 
     def points(self, execution: str, series: str) -> Iterator[Sequence[Point]]:
         """See the port."""
@@ -232,6 +249,10 @@ class SqliteStore:
         db.execute("PRAGMA temp_store = MEMORY")
         db.create_function("fold", 1, str.lower, deterministic=True)  # SQLite's own lower() knows ASCII only
         return db
+
+    def _page(self, statement: str, **after: str) -> list[Any]:
+        with self._reading() as db:
+            return db.execute(_READ[statement], after | {"limit": ROWS_PAGE}).fetchall()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

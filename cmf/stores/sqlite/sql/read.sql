@@ -99,6 +99,14 @@ WHERE u.path = :path ORDER BY u.first DESC, 1 DESC LIMIT 1;
 -- name: heads
 SELECT segment, sequence, sum, offset FROM segment WHERE site = :site;
 
+-- name: every_head
+SELECT site, segment, sequence, sum, offset FROM segment
+WHERE (site, segment) > (:site, :segment) ORDER BY site, segment LIMIT :limit;
+
+-- name: awaited_uses
+SELECT e.key FROM entity AS e LEFT JOIN use AS u ON u.id = e.id
+WHERE e.key > max(:after, 'use:') AND e.key < 'use;' AND u.id IS NULL ORDER BY e.key LIMIT :limit;
+
 -- name: executions_of_project
 SELECT e.key FROM execution AS x JOIN entity AS e ON e.id = x.id
 WHERE x.project = :project AND (:branch IS NULL OR x.branch = :branch);
