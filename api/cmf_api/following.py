@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ from cmf_api.writer import Writer
 
 GROUP_RECORDS: Final = 5_000
 MAX_ANSWER_BYTES: Final = 2 * MAX_FRAME_BYTES
+MAX_ANSWER_SECONDS: Final = 300.0
 MAX_VIA: Final = 32
 """Servers that a statement may have come through."""
 STOP_SECONDS: Final = 5.0
@@ -83,6 +85,7 @@ class ArchiveOf(Remote):
     def archive(self, cursor: str) -> Iterator[BinaryIO]:
         """The frames after a cursor, as a file."""
         asked = {"after": cursor} if cursor else {}
+        began = time.monotonic()
         with SpooledTemporaryFile(max_size=16 << 20) as file:
             with self._errors(), self._client.stream("GET", "/v1/archive", params=asked) as response:
                 if response.status_code != 200:
@@ -90,8 +93,9 @@ class ArchiveOf(Remote):
                 self._check(response)
                 for piece in response.iter_bytes():
                     file.write(piece)
-                    if file.tell() > MAX_ANSWER_BYTES:
-                        raise ServerProblem(f"{self.url} sends more than an answer may have")
+                    # One that never ends must not keep us from the others.
+                    if file.tell() > MAX_ANSWER_BYTES or time.monotonic() - began > MAX_ANSWER_SECONDS:
+                        raise ServerProblem(f"{self.url} sends more than an answer may have, or takes too long")
             yield cast(BinaryIO, file)
 
 
@@ -131,6 +135,8 @@ class Follower:
             remote = ArchiveOf(upstream.url, upstream.token())
             while not self._stopping.is_set():
                 end = self._answer(remote, state.cursor, followed)
+                if end.more and end.cursor == state.cursor:
+                    raise ServerProblem(f"{upstream.url} does not get on: it tells of more and ends where it began")
                 state.cursor = end.cursor
                 if not end.more:
                     state.reached_at = now()

@@ -22,6 +22,7 @@ from cmf_api.errors import NothingKept
 router = APIRouter(tags=["archive"])
 
 GZIP: Final = "application/gzip"
+PIECE_BYTES: Final = 1 << 18
 MAX_ANSWER_BYTES: Final = 8 << 20
 """An answer has a frame more than fits into this at most."""
 
@@ -55,11 +56,16 @@ def _frames(folder: Path, server: str, position: Position, anew: bool) -> Iterat
     yield pack_header(ArchiveFrame(at=now(), bytes=0, server=server, tool=f"cmf {__version__}", format=FORMAT))
     reading = Reading(folder, position)
     sent = 0
+    piece = bytearray()  # each piece costs the server the same, however small
     for path, found in reading:
-        yield raw_of(path, found)
+        piece += raw_of(path, found)
         sent += found.end - found.offset
+        if len(piece) >= PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
         if sent >= MAX_ANSWER_BYTES:
             break
+    yield bytes(piece)
     cursor = write_cursor(server, reading.position)
     yield pack_header(
         EndFrame(
