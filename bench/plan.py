@@ -14,6 +14,7 @@ _TINY: dict[str, int] = {
     "large_mib": 4,
     "folder_files": 50,
     "turns": 1,
+    "chain": 30,
 }
 
 
@@ -24,6 +25,8 @@ class Plan:
     embedded: tuple[int, ...] = (1_000, 10_000, 100_000)
     neo4j: tuple[int, ...] = (1_000, 10_000)
     pulled: tuple[int, ...] = (1_000, 10_000)
+    chain: int = 50_000
+    """Executions of one long chain, which is pulled again and again."""
     processes: int = 15
     recordings: int = 200
     points: int = 1_000_000
@@ -52,6 +55,7 @@ QUICK = Plan(
     embedded=(1_000, 10_000),
     neo4j=(1_000,),
     pulled=(1_000,),
+    chain=5_000,
     processes=5,
     recordings=60,
     points=50_000,

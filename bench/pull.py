@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench import client
+import histories  # of the tests
+
+from bench import client, layered
 from bench.captured import Statement, capturing_reads, merges, replay, replay_merges
 from bench.figures import Figure, Section, median
+from bench.memory import Watch
 from bench.plan import Plan
 from bench.turns import in_turns
-from bench.workshop import Workshop
+from bench.workshop import Workshop, load
+from cmf.core.operations import Operation
 from cmf.core.slices import answer, statements
 from cmf.core.wire import ProjectBranch, PullQuestion
 from cmf.repository import Repository
@@ -42,7 +47,33 @@ def measure(plan: Plan, workshop: Workshop) -> list[Section]:
                     _pull(f"{name}, of {size:,} executions", question, server.url, store, plan, workshop)
                 )
         store.close()
+    section.figures += _again(plan.chain, workshop)
     return [section]
+
+
+def _again(executions: int, workshop: Workshop) -> Iterator[Figure]:
+    """A long chain, pulled for the first time, with nothing new, and with one execution more."""
+    file = workshop.new_folder("chain") / "store.db"
+    store = SqliteStore(file, durable=False)
+    last = f"chain-{executions}"
+    _put(store, histories.chain(executions), workshop)
+    question = PullQuestion(artifacts=(histories.artifact(last),))
+    with workshop.server(f"sqlite:///{file}") as server:
+        with Watch(server.pid) as memory:
+            first, root = _into_new_clone(question, server.url, workshop)
+        nothing = client.run("pull", root, server.url, question)
+        _put(store, histories.execution(executions, [last], ["more"], pipeline="chain"), workshop)
+        news = client.run("pull", root, server.url, question)
+    store.close()
+    name = f"a chain of {2 * executions:,} nodes"
+    beside = f"{first['operations']:,} operations; the server's memory was {memory.peak_mib:.0f} MiB at its peak"
+    yield Figure(name, first["seconds"], "s", target="≤ 10 s", beside=beside)
+    yield Figure(f"{name}, again: nothing new", 1000 * nothing["seconds"], "ms")
+    yield Figure(f"{name}, again: one execution", news["seconds"], "s", beside=f"{news['operations']} operations")
+
+
+def _put(store: SqliteStore, operations: Iterable[Operation], workshop: Workshop) -> None:
+    load(store, layered.write_journal(workshop.new_folder("journal"), iter(operations)))
 
 
 def _pull(name: str, question: PullQuestion, url: str, store: SqliteStore, plan: Plan, workshop: Workshop) -> Figure:

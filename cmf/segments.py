@@ -142,7 +142,7 @@ def _batches(path: Path, head: Head) -> Iterator[tuple[list[bytes], Head]]:
 
 def _parse(segment: Segment, lines: list[bytes], head: Head) -> chunks.Chunk:
     try:
-        return chunks.parse(segment.site, segment.name, lines)
+        return chunks.parse(segment.site, segment.name, lines, follows=True)  # `journal.read` has looked
     except BadRecord as exc:
         raise CorruptRecord(segment.path, head.sequence + 1 + exc.line, exc.problem) from exc
     except ChainBroken as exc:

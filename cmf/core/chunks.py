@@ -43,8 +43,8 @@ class Merged(NamedTuple):
     """Whether the segment was unknown before."""
 
 
-def parse(site: str, segment: str, lines: Sequence[bytes]) -> Chunk:
-    """A chunk from its lines, without their newlines.
+def parse(site: str, segment: str, lines: Sequence[bytes], *, follows: bool = False) -> Chunk:
+    """A chunk from its lines, without their newlines; `follows`: it is known that each continues the one before it.
 
     Raises:
         BadRecord: a line is no header or record of this segment (with its number, from 1).
@@ -60,7 +60,7 @@ def parse(site: str, segment: str, lines: Sequence[bytes]) -> Chunk:
         record = _record(number, line)
         if expected is not None and record.seq != expected:
             raise BadRecord(number, f"sequence {record.seq} where {expected} follows")
-        if previous is not None and not continues(previous, line):
+        if previous is not None and not follows and not continues(previous, line):
             raise ChainBroken(segment, record.seq)
         apply(record.op, record.stamp_in(segment), delta)
         records.append(record)

@@ -58,10 +58,10 @@ def answer(store: Store, question: PullQuestion) -> Answer:
     walked = _Remembered(store)
     now = keys_of(store, question, walked)
     if since == 0:
-        return Answer(version, sorted(now), [], 0, frozenset())
+        return Answer(version, _in_order(now), [], 0, frozenset())
     before = keys_of(store, held, _AsOf(store, walked, since))
     known = _newer(store, sorted(now & before), since)
-    return Answer(version, sorted(now - before), sorted(known), since, frozenset(now))
+    return Answer(version, _in_order(now - before), _in_order(known), since, frozenset(now))
 
 
 def keys_of(store: Store, asked: Slice, walked: Walked | None = None) -> set[str]:
@@ -144,6 +144,11 @@ class _AsOf:
 
 def _execution(edge: Edge) -> str:
     return edge.target if edge.kind == "input" else edge.source
+
+
+def _in_order(keys: Collection[str]) -> list[str]:
+    """Artifacts before the executions whose uses name them: whoever puts them into a store then meets nothing twice."""
+    return sorted(keys, key=lambda key: (kind_of(key) == "execution", key))
 
 
 def _newer(store: Store, keys: Collection[str], after: int) -> set[str]:
