@@ -18,7 +18,7 @@ import msgspec
 
 from cmf import __version__
 from cmf.core import errors
-from cmf.core.errors import BadQuestion, Gap, ServerProblem, ServerRefused, ServerUnreachable
+from cmf.core.errors import BadQuestion, Gap, ServerBusy, ServerProblem, ServerRefused, ServerUnreachable
 from cmf.core.lineage import Question
 from cmf.core.model import Lineage, NodeDetail, Page, SeriesList, SeriesOfMany, Stats
 from cmf.core.records import Stamped, parse_stamped
@@ -233,6 +233,8 @@ def _as_error(where: str, status: int, problem: dict[str, Any]) -> Exception:
             return Gap(str(problem.get("segment")), int(problem.get("wanted", 0)))
         case "BadQuestion":
             return BadQuestion(detail)
+        case "Busy":
+            return ServerBusy(f"{where}: {detail}")
     if status == 503:
         return ServerUnreachable(f"{where}: {detail}")
     if status in (401, 403):

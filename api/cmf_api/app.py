@@ -25,6 +25,7 @@ from cmf_api.parameters import only_declared
 from cmf_api.routes import archive, health, journals, lineage, nodes, operations, pull, series, token
 from cmf_api.settings import ServerSettings
 from cmf_api.tokens import TOKENS_FILE, Tokens
+from cmf_api.turns import Turns
 from cmf_api.writer import Writer
 
 
@@ -36,6 +37,7 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.writer = Writer(store, settings.max_waiting, recorder)
         app.state.waiting_reads = CapacityLimiter(MAX_WAITING)
+        app.state.turns = Turns(settings.max_receiving, settings.max_waiting, settings.max_waiting_bytes)
         app.state.receiving = CapacityLimiter(settings.max_receiving)
         follower = Follower(settings, store, app.state.writer)
         follower.start()

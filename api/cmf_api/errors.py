@@ -17,7 +17,8 @@ from cmf.core.values import encode
 from cmf_api.told import told_of
 
 PROBLEM: Final = "application/problem+json"
-RETRY_AFTER_SECONDS: Final = "2"
+RETRY_AFTER_SECONDS: Final = 2
+"""When to come back to a store that is down: nobody knows."""
 
 _LOG = logging.getLogger("cmf_api")
 
@@ -76,7 +77,11 @@ class NothingKept(errors.CmfError):
 
 
 class Busy(errors.CmfError):
-    """Too many pushes are waiting; the same request may be repeated a little later."""
+    """Too many pushes are waiting; the same request may be repeated after `retry_after_seconds`."""
+
+    def __init__(self, problem: str, retry_after_seconds: int) -> None:
+        super().__init__(problem)
+        self.retry_after_seconds = retry_after_seconds
 
 
 STATUSES: Final[dict[type[errors.CmfError], int]] = {
@@ -103,14 +108,14 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
 }
 """Every error that a route may raise; anything else is a fault of the server and a 500."""
 
-_EXTENSIONS: Final = ("line", "segment", "sequence", "wanted", "asked", "nearest", "candidates")
+_EXTENSIONS: Final = ("line", "segment", "sequence", "wanted", "asked", "nearest", "candidates", "retry_after_seconds")
 
 
 def problem(status: int, code: str, detail: str, **extensions: Any) -> Response:
     """An error answer. `code` names the error for programs."""
     headers = {}
     if status == 503:
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
+        headers["Retry-After"] = str(extensions.get("retry_after_seconds", RETRY_AFTER_SECONDS))
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"type": f"urn:cmf:error:{code}", "title": code, "status": status, "detail": detail, "code": code}

@@ -30,6 +30,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a read waits for what it asks to know of (`at_least`)."""
     archive: bool = True
     """Whether everything that is accepted is kept as it was received."""
+    max_waiting_bytes: int = 64 << 20
+    """How many bytes the bodies of the pushes that wait may have together."""
     max_waiting: int = 64
     """How many pushes may wait their turn before others are asked to come back later."""
 

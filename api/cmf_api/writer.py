@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from cmf.core.errors import CmfError, StoreUnavailable
 from cmf.core.store import Store, Transaction
 from cmf_api.archive import Frame, NoArchive, Recorder
-from cmf_api.errors import Busy
+from cmf_api.errors import RETRY_AFTER_SECONDS, Busy
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Writer:
         try:
             self._queue.put_nowait(_Job(work, records, outcome, news))
         except queue.Full:
-            raise Busy("too many pushes are waiting for the store; push again in a moment") from None
+            raise Busy("too much is waiting for the store; come back in a moment", RETRY_AFTER_SECONDS) from None
         if not self._thread.is_alive() and not outcome.done():
             raise _stopping()
         return outcome.result()

@@ -189,6 +189,10 @@ class ServerUnreachable(ServerProblem):
     """When, where the server said so."""
 
 
+class ServerBusy(ServerUnreachable):
+    """The server has too much to do at the moment; it says when to come back."""
+
+
 class ServerRefused(ServerProblem):
     """The server answered, and refused. `status` is the HTTP status, `problem` its problem+json body."""
 

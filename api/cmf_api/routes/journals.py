@@ -16,10 +16,10 @@ from cmf_api.archive import Recorder
 from cmf_api.archive.taking import frame_of_chunk
 from cmf_api.bodies import lines, read, settings_of
 from cmf_api.clocks import Clocks, ahead_seconds, stamped_ahead_seconds
-from cmf_api.errors import Busy
 from cmf_api.freshness import fresh
 from cmf_api.restriction import expect_within
 from cmf_api.told import told_of
+from cmf_api.turns import Turns
 from cmf_api.writer import Writer
 
 router = APIRouter(tags=["journals"])
@@ -52,14 +52,15 @@ def heads(request: Request, site: Name) -> Response:
 )
 async def push(request: Request, site: Name, segment: Name) -> Response:
     """Take records of a segment into the graph: all of these lines, or none."""
-    receiving: CapacityLimiter = request.app.state.receiving
-    if receiving.statistics().tasks_waiting >= settings_of(request).max_waiting:
-        raise Busy("too many pushes are waiting; push again in a moment")
+    turns: Turns = request.app.state.turns
+    turns.expect_room(site)  # before its body is read
     ahead = ahead_seconds(request.headers.get("date"))  # now: a body may take its time
     body = await read(request, NDJSON)
     encoding = request.headers.get("content-encoding")
     work = partial(_receive, request, site, segment, body, encoding, ahead)
-    return answer(await to_thread.run_sync(work, limiter=receiving))
+    receiving: CapacityLimiter = request.app.state.receiving
+    async with turns.turn(site, len(body)):
+        return answer(await to_thread.run_sync(work, limiter=receiving))
 
 
 def _receive(request: Request, site: str, segment: str, body: bytes, encoding: str | None, ahead: int) -> Received:
