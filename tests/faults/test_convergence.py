@@ -55,13 +55,11 @@ class Partitions(Campaign):
             assert site.go(mission) == ["pulled"]
 
     def check_views(self, store: Store) -> None:
-        """That every site's view is the store's graph, and was not pulled as a whole each time."""
+        """That every site's view is the store's graph, also when it is made anew."""
         graph = store.state()
         for site in self.sites:
             repository = Repository.create(site.folder)
             assert repository.view.state() == graph, f"{site.folder.name} has another graph"
-            pulled = [segment.path.stat().st_size for segment in repository.pulled_segments]
-            assert len(pulled) < 3 or sum(pulled[1:]) < len(pulled) * max(pulled), "every pull brought everything"
             repository.rebuild()
             assert repository.view.state() == graph, f"{site.folder.name}: rebuilt, it is another graph"
             repository.close()
@@ -89,7 +87,7 @@ def test_sites_that_were_parted_have_one_graph_in_the_end(
 def test_sites_that_were_parted_for_five_minutes_have_one_graph_in_the_end(
     tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _converge(tmp_path, url, float(os.environ.get("CMF_TEST_SOAK_SECONDS") or 300), capsys)
+    _converge(tmp_path, url, 300, capsys)
 
 
 def _converge(folder: Path, url: str, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
