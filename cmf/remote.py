@@ -240,6 +240,8 @@ def _as_error(where: str, status: int, problem: dict[str, Any]) -> Exception:
     if status in (401, 403):
         advice = "; run 'cmf login URL', or set CMF_TOKEN or CMF_TOKEN_FILE" if status == 401 else ""
         return ServerRefused(f"{where}: {detail}{advice}", status, problem)
+    if status >= 500 and "request_id" in problem:  # a fault: the server's log has more, under this name
+        detail = f"{detail} (request {problem['request_id']})"
     return ServerRefused(f"{where} refused: {detail}", status, problem)
 
 

@@ -12,7 +12,7 @@ from cmf.core.model import Lineage, NodeDetail, Page, Series, SeriesList, Series
 from cmf.core.operations import Operation, Time
 from cmf.core.series import SeriesQuestion
 from cmf.core.values import encode
-from cmf.core.wire import Journals, PullQuestion, Received, Resolved, Shown
+from cmf.core.wire import Journals, PullQuestion, Received, Resolved, Shown, Sites
 from cmf_api.errors import PROBLEM
 
 Name = Annotated[str, Path(pattern=r"^[0-9A-Za-z_.:-]{1,64}$")]
@@ -22,10 +22,11 @@ Key = Annotated[str, Path(description="A key, or any unique prefix of one, with 
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether it can be used, and if not, why."""
+    """Whether it can be used, and if not, why: each of `checks` is "ok" or says what is wrong."""
 
     status: str
     detail: str = ""
+    checks: dict[str, str] = {}
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +58,7 @@ class Problem(msgspec.Struct, frozen=True):
     asked: str | None = None
     nearest: list[str] = []
     candidates: list[str] = []
+    request_id: str | None = None
 
 
 PUBLISHED: Final = (
@@ -71,6 +73,7 @@ PUBLISHED: Final = (
     Resolved,
     Received,
     Shown,
+    Sites,
     Health,
     Problem,
     Taken,

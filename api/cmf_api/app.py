@@ -21,11 +21,16 @@ from cmf_api.clocks import Clocks
 from cmf_api.following import Follower
 from cmf_api.freshness import MAX_WAITING, TellBehind
 from cmf_api.headers import Headers
+from cmf_api.metrics import Metrics
 from cmf_api.parameters import only_declared
-from cmf_api.routes import archive, health, journals, lineage, nodes, operations, pull, series, token
+from cmf_api.pulse import pulse
+from cmf_api.readiness import Measured, Readiness
+from cmf_api.routes import archive, health, journals, lineage, nodes, operations, pull, series, sites, token
 from cmf_api.settings import ServerSettings
+from cmf_api.sitebook import SiteBook
 from cmf_api.tokens import TOKENS_FILE, Tokens
 from cmf_api.turns import Turns
+from cmf_api.watch import Watch
 from cmf_api.writer import Writer
 
 
@@ -35,15 +40,20 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.writer = Writer(store, settings.max_waiting, recorder)
+        measured = Measured(store, metrics)
+        writer = app.state.writer = Writer(measured, settings.max_waiting, recorder)
         app.state.waiting_reads = CapacityLimiter(MAX_WAITING)
         app.state.turns = Turns(settings.max_receiving, settings.max_waiting, settings.max_waiting_bytes)
         app.state.receiving = CapacityLimiter(settings.max_receiving)
-        follower = Follower(settings, store, app.state.writer)
+        app.state.readiness = Readiness(
+            store, measured, lambda: writer.is_alive, settings.home, settings.min_free_bytes, metrics
+        )
+        follower = Follower(settings, store, writer)
         follower.start()
-        yield
+        async with pulse(app):
+            yield
         follower.stop()
-        app.state.writer.close()
+        writer.close()
         recorder.close()
         store.close()
 
@@ -55,18 +65,23 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
         redoc_url=None,
         description="Lineage as one graph.",
     )
+    metrics = app.state.metrics = Metrics()
+    app.state.sites = SiteBook(settings.home)
+    metrics.also(app.state.sites)
     app.state.settings = settings
     app.state.store = store
     app.state.archive = recorder
     app.state.clocks = Clocks()
     # The series before the nodes: the route of one execution takes every path below it.
-    for room in (health, token, archive, journals, operations, pull, series, nodes, lineage):
+    for room in (health, token, archive, journals, operations, pull, series, nodes, lineage, sites):
         app.include_router(room.router, dependencies=[Depends(only_declared)])
     errors.install(app)
     app.add_middleware(TellBehind)
     app.add_middleware(Scopes)
     app.add_middleware(Audited, log=AuditLog(settings.home / AUDIT_FILE))
     app.add_middleware(Gate, tokens=Tokens(settings.home / TOKENS_FILE, settings.token), any_host=settings.any_host)
+    app.add_middleware(Watch, metrics=metrics, sites=app.state.sites)
+    # The last one added is the outermost.
     app.add_middleware(Headers)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -76,7 +76,7 @@ class Gate:
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI has it."""
-        if scope["type"] == "http" and scope["path"].startswith("/v1"):
+        if scope["type"] == "http" and scope["path"].startswith(("/v1", "/metrics")):
             told = told_of(scope)
             try:
                 told.who = self._who(Headers(scope=scope))

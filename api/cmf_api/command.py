@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
 import socket
@@ -47,6 +46,10 @@ def serve(
         bool, typer.Option("--archive/--no-archive", help="Keep everything that is accepted, as it was received.")
     ] = True,
     insecure: Annotated[bool, typer.Option(help="Listen beyond this machine without asking for a token.")] = False,
+    log_level: Annotated[str, typer.Option(help="The least that is logged: debug, info, warning, error.")] = "info",
+    log_file: Annotated[Path | None, typer.Option(help="A file for the log, instead of stderr.")] = None,
+    grace: Annotated[int, typer.Option(min=1, help="How many seconds requests in progress have at the end.")] = 20,
+    min_free: Annotated[int, typer.Option(min=0, help="MiB of disk below which the server is not ready.")] = 100,
 ) -> None:
     """Serve a graph: sites push to it, everyone asks it."""
     if ctx.invoked_subcommand is not None:
@@ -63,7 +66,9 @@ def serve(
         raise MissingExtra("cmf server", "server") from exc
     from cmf_api.exposure import check_exposure, check_tls, words
     from cmf_api.home import default_store, home_of
-    from cmf_api.settings import ServerSettings, read_secret
+    from cmf_api.logs import configure
+    from cmf_api.serving import serve_until_told
+    from cmf_api.settings import ServerSettings, check_proxies, read_secret
     from cmf_api.stores import open_store
     from cmf_api.tokens import TOKENS_FILE, Tokens
 
@@ -74,6 +79,7 @@ def serve(
         any_host=insecure,
         freshness_seconds=freshness_seconds,
         archive=archive,
+        min_free_bytes=min_free << 20,
     )
     guarded = Tokens(settings.home / TOKENS_FILE, settings.token).are_asked()
     check_exposure(host, guarded, insecure, proxy)
@@ -85,19 +91,18 @@ def serve(
         app,
         host=host,
         port=port,
-        log_level="warning",
+        log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=20,
+        timeout_graceful_shutdown=grace,
         timeout_keep_alive=75,
         proxy_headers=bool(proxy),
-        forwarded_allow_ips=list(proxy or ()),
+        forwarded_allow_ips=check_proxies(list(proxy or ())),
         server_header=False,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
     )
     sockets = [_listen(host, port)]
-    # The driver's own words on a database that is down; the answers say it, with what to do.
-    logging.getLogger("neo4j").setLevel(logging.CRITICAL)
+    log = configure(log_level, log_file)
     # Chunks of records outlive the collector's young generations, and nothing in them is cyclic.
     gc.collect()
     gc.freeze()
@@ -110,7 +115,10 @@ def serve(
     )
     # uvicorn stops in good order and then raises the signal again; that is an end, not a failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.Server(config).run(sockets)
+    try:
+        serve_until_told(app, config, sockets, log)
+    finally:
+        log.close()
 
 
 def _refuse_own_options(ctx: typer.Context) -> None:
@@ -155,12 +163,15 @@ def _shown(url: str) -> str:
 
 def _add_commands() -> None:
     """The commands below `cmf server`: each a module of `cmf_api.commands`."""
+    from cmf_api.commands import backup
     from cmf_api.commands.migrate import EXAMPLE as OF_MIGRATE
     from cmf_api.commands.migrate import migrate
     from cmf_api.commands.rebuild import EXAMPLE as OF_REBUILD
     from cmf_api.commands.rebuild import rebuild
     from cmf_api.commands.upstream import upstream
 
+    server.command("backup", epilog=backup.BACKUP_EXAMPLE)(backup.backup)
+    server.command("restore", epilog=backup.RESTORE_EXAMPLE)(backup.restore)
     server.command("rebuild", epilog=OF_REBUILD)(rebuild)
     server.command("migrate", epilog=OF_MIGRATE)(migrate)
     server.add_typer(upstream, name="upstream")

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from cmf.core import errors
 from cmf.core.values import encode
+from cmf_api.current import CURRENT
 from cmf_api.told import told_of
 
 PROBLEM: Final = "application/problem+json"
@@ -119,6 +120,9 @@ def problem(status: int, code: str, detail: str, **extensions: Any) -> Response:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"type": f"urn:cmf:error:{code}", "title": code, "status": status, "detail": detail, "code": code}
+    if (current := CURRENT.get()) is not None:
+        current.code = code
+        extensions["request_id"] = current.request
     return Response(encode(body | extensions), status, headers, media_type=PROBLEM)
 
 

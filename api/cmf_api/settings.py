@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many bytes the bodies of the pushes that wait may have together."""
     max_waiting: int = 64
     """How many pushes may wait their turn before others are asked to come back later."""
+    min_free_bytes: int = 100 << 20
+    """With less room on the disk of the home, or of an embedded store, the server says that it is not ready."""
 
 
 def read_secret(file: Path) -> str:
@@ -58,3 +61,17 @@ def check_secret(secret: str, source: str) -> str:
     if not secret or not (secret.isascii() and secret.isprintable()):
         raise SettingsProblem(f"{source} must hold a secret of printable ASCII; it is empty or holds something else")
     return secret
+
+
+def check_proxies(proxies: list[str]) -> list[str]:
+    """That these are addresses or networks.
+
+    Raises:
+        SettingsProblem: one is not. (`*` would let every client say where it comes from.)
+    """
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError as exc:
+            raise SettingsProblem(f"--proxy {proxy}: {exc}; name an address, or a network as 10.0.0.0/8") from exc
+    return proxies

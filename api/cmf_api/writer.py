@@ -10,10 +10,10 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from cmf.core.errors import CmfError, StoreUnavailable
-from cmf.core.store import Store, Transaction
+from cmf.core.store import Transaction
 from cmf_api.archive import Frame, NoArchive, Recorder
 from cmf_api.errors import RETRY_AFTER_SECONDS, Busy
 
@@ -21,6 +21,13 @@ T = TypeVar("T")
 
 MAX_GROUP_RECORDS = 10_000
 """How many records a transaction gathers at most, so that none holds the store for long."""
+
+
+class Writes(Protocol):
+    """The writing side of a store."""
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """See `cmf.core.store.Store`."""
 
 
 class _Job(NamedTuple):
@@ -34,7 +41,7 @@ class _Job(NamedTuple):
 class Writer:
     """Does work on a store, in the order in which it was submitted."""
 
-    def __init__(self, store: Store, max_waiting: int, archive: Recorder | None = None) -> None:
+    def __init__(self, store: Writes, max_waiting: int, archive: Recorder | None = None) -> None:
         self._store = store
         self._archive = archive or NoArchive()
         self._queue: queue.Queue[_Job | None] = queue.Queue(max_waiting)
@@ -67,6 +74,16 @@ class Writer:
         if not self._thread.is_alive() and not outcome.done():
             raise _stopping()
         return outcome.result()
+
+    @property
+    def waiting(self) -> int:
+        """How many pushes wait their turn."""
+        return self._queue.qsize()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it does what it is given."""
+        return self._thread.is_alive() and not self._closed
 
     def close(self) -> None:
         """Finish what is waiting."""

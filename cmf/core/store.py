@@ -47,6 +47,14 @@ class Version(NamedTuple):
         return f"{self.store}:{self.number}"
 
 
+class SiteHeads(NamedTuple):
+    """How much of a site is in a store: how many segments, and how many records in all of them."""
+
+    site: str
+    segments: int
+    records: int
+
+
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a list is narrowed to. Those that a kind of node has no notion of match nothing.
 
@@ -93,6 +101,9 @@ class Store(Protocol):
 
     def all_heads(self) -> Iterator[tuple[str, str, Head]]:
         """How far each segment of every site is: site, segment, head, in no order."""
+
+    def sites(self, after: str, limit: int) -> list[SiteHeads]:
+        """Up to `limit` sites whose names come behind `after`, by name."""
 
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """Every use behind (`upstream`) or after (`downstream`) the nodes within `max_edges` edges of the roots.

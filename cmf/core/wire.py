@@ -40,6 +40,35 @@ class Received(msgspec.Struct, frozen=True, omit_defaults=True):
     clock_ahead_seconds: int = 0
 
 
+class SiteRefusal(msgspec.Struct, frozen=True):
+    """The last chunk of a site that was refused: when, and the error's code."""
+
+    at: str
+    code: str
+
+
+class SiteState(msgspec.Struct, frozen=True, kw_only=True):
+    """A site as a server knows it: what of it is in the graph, and what it did lately.
+
+    `lag_seconds` is how old the newest record of its last chunk was when that was merged.
+    """
+
+    site: str
+    segments: int
+    records: int
+    last_push: str | None
+    lag_seconds: float | None
+    refusals: int
+    last_refusal: SiteRefusal | None
+
+
+class Sites(msgspec.Struct, frozen=True):
+    """Sites by name; `next` is the cursor of the following page."""
+
+    items: tuple[SiteState, ...]
+    next: str | None
+
+
 class ProjectBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A project, on one branch or (None) on all."""
 

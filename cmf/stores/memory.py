@@ -21,7 +21,7 @@ from cmf.core.foreign import Place
 from cmf.core.identity import kind_of
 from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Pipeline, Point, Stats
 from cmf.core.paging import after_cursor, cursor_of
-from cmf.core.store import Filters, Head, ListKind, Step, Transaction, Version
+from cmf.core.store import Filters, Head, ListKind, SiteHeads, Step, Transaction, Version
 
 T = TypeVar("T")
 
@@ -62,6 +62,14 @@ class MemoryStore:
     def all_heads(self) -> Iterator[tuple[str, str, Head]]:
         """See the port."""
         return iter([(site, segment, head) for (site, segment), head in self._heads.items()])
+
+    def sites(self, after: str, limit: int) -> list[SiteHeads]:
+        """See the port."""
+        found = sorted({site for site, _ in self._heads if site > after})[:limit]
+        return [
+            SiteHeads(site, len(self.heads(site)), sum(head.sequence for head in self.heads(site).values()))
+            for site in found
+        ]
 
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """See the port."""

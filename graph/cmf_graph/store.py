@@ -10,7 +10,7 @@ from cmf.core.answers import listed_at
 from cmf.core.delta import Delta
 from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Point, Stats
 from cmf.core.paging import cursor_of
-from cmf.core.store import Filters, Head, ListKind, Step, Transaction, Version
+from cmf.core.store import Filters, Head, ListKind, SiteHeads, Step, Transaction, Version
 from cmf_graph import lineage, reading
 from cmf_graph.connection import Connection, Run
 from cmf_graph.lists import page
@@ -61,6 +61,10 @@ class Neo4jStore:
             for site, segment, *head in found:
                 yield site, segment, Head(*head)
             after = f"{found[-1][0]}/{found[-1][1]}"
+
+    def sites(self, after: str, limit: int) -> list[SiteHeads]:
+        """See the port."""
+        return [SiteHeads(*row) for row in self._read(load("read/sites"), after=after, limit=limit)]
 
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """See the port."""

@@ -17,7 +17,7 @@ from cmf.core.lineage import Question, lineage
 from cmf.core.model import Lineage, Node
 from cmf.core.operations import Operation
 from cmf.core.records import Stamp
-from cmf.core.store import Filters, Head, Store
+from cmf.core.store import Filters, Head, SiteHeads, Store
 from cmf.stores.memory import MemoryStore
 
 Stamped = tuple[Stamp, Operation]
@@ -45,6 +45,18 @@ def split(statements: list[Stamped], seed: int) -> list[list[Stamped]]:
     chance.shuffle(shuffled)
     cuts = sorted(chance.randint(0, len(shuffled)) for _ in range(chance.randint(0, 4)))
     return [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
+
+
+def test_sites_are_told_by_name_with_segments_and_records(make_store: Callable[[], Store]) -> None:
+    store = make_store()
+    assert store.sites("", 10) == []
+    told = (("b", "x", 3), ("a", "x", 1), ("b", "y", 4), ("B", "x", 0))
+    for site, segment, sequence in told:
+        head = Head(sequence, "0" * 32, 10)
+        store.write(lambda transaction, at=(site, segment, head): transaction.advance(*at))  # type: ignore[misc]
+    assert store.sites("", 10) == [SiteHeads("B", 1, 0), SiteHeads("a", 1, 1), SiteHeads("b", 2, 7)]
+    assert [of.site for of in store.sites("", 2)] == ["B", "a"]
+    assert [of.site for of in store.sites("a", 2)] == ["b"]
 
 
 @EXAMPLES

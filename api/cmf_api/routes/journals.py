@@ -17,6 +17,7 @@ from cmf_api.archive.taking import frame_of_chunk
 from cmf_api.bodies import lines, read, settings_of
 from cmf_api.clocks import Clocks, ahead_seconds, stamped_ahead_seconds
 from cmf_api.freshness import fresh
+from cmf_api.pulse import count_merged
 from cmf_api.restriction import expect_within
 from cmf_api.told import told_of
 from cmf_api.turns import Turns
@@ -80,6 +81,7 @@ def _receive(request: Request, site: str, segment: str, body: bytes, encoding: s
         len(chunk.records),
         lambda merged: [frame] if merged.applied or merged.begun else [],
     )
+    count_merged(request.app, site, chunk, merged)
     if chunk.records:
         ahead = max(ahead, stamped_ahead_seconds(chunk.records[-1].at), key=abs)
     clocks: Clocks = request.app.state.clocks

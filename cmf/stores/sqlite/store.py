@@ -18,7 +18,7 @@ from cmf.core.delta import Delta
 from cmf.core.errors import StoreIncompatible, StoreUnavailable
 from cmf.core.model import Edge, Node, NodeDetail, Page, Point, Stats
 from cmf.core.series import POINTS
-from cmf.core.store import Filters, Head, ListKind, Step, Transaction, Version
+from cmf.core.store import Filters, Head, ListKind, SiteHeads, Step, Transaction, Version
 from cmf.core.values import encode
 from cmf.stores.sqlite import lists, merge, read
 from cmf.stores.sqlite.changes import Moment, begin
@@ -81,6 +81,11 @@ class SqliteStore:
             for site, segment, *head in page:
                 yield site, segment, Head(*head)
             after = page[-1][:2]
+
+    def sites(self, after: str, limit: int) -> list[SiteHeads]:
+        """See the port."""
+        with self._reading() as db:
+            return [SiteHeads(*row) for row in db.execute(_READ["sites"], {"after": after, "limit": limit})]
 
     def uses(self, roots: Collection[str], step: Step, max_edges: int | None, include_retracted: bool) -> list[Edge]:
         """See the port."""

@@ -106,6 +106,8 @@ WHERE (site, segment) > (:site, :segment) ORDER BY site, segment LIMIT :limit;
 -- name: awaited_uses
 SELECT e.key FROM entity AS e LEFT JOIN use AS u ON u.id = e.id
 WHERE e.key > max(:after, 'use:') AND e.key < 'use;' AND u.id IS NULL ORDER BY e.key LIMIT :limit;
+-- name: sites
+SELECT site, count(*), sum(sequence) FROM segment WHERE site > :after GROUP BY site ORDER BY site LIMIT :limit;
 
 -- name: executions_of_project
 SELECT e.key FROM execution AS x JOIN entity AS e ON e.id = x.id
