@@ -68,7 +68,7 @@ def serve(
     from cmf_api.home import default_store, home_of
     from cmf_api.logs import configure
     from cmf_api.serving import serve_until_told
-    from cmf_api.settings import ServerSettings, check_proxies, read_secret
+    from cmf_api.settings import ServerSettings, read_secret
     from cmf_api.stores import open_store
     from cmf_api.tokens import TOKENS_FILE, Tokens
 
@@ -96,7 +96,7 @@ def serve(
         timeout_graceful_shutdown=grace,
         timeout_keep_alive=75,
         proxy_headers=bool(proxy),
-        forwarded_allow_ips=check_proxies(list(proxy or ())),
+        forwarded_allow_ips=list(proxy or ()),
         server_header=False,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,

@@ -182,11 +182,22 @@ def test_one_id_names_a_request_in_both_logs_and_the_client_is_told_of_truly(pro
         assert client.get("/v1/stats", headers={"X-Request-Id": "mine-1"}).headers["x-request-id"] == "mine-1"
         assert client.get("/v1/stats", headers={"X-Request-Id": 'a","b'}).headers["x-request-id"] not in ('a","b', "")
     for asked in (made, "mine-1"):
-        found = [json.loads(line) for line in proxy.server.log().splitlines() if f'"{asked}"' in line]
-        assert [line["client"] for line in found] == ["127.0.0.1"]
+        assert logged(proxy, asked)["client"] == "127.0.0.1"
         lines = [json.loads(line) for line in (proxy.folder / "access.log").read_text().splitlines()]
         assert [line["status"] for line in lines if line["request_id"] == asked] == [200]
     assert TOKEN not in (proxy.folder / "access.log").read_text()
+
+
+def logged(proxy: Proxy, asked: str) -> dict[str, Any]:
+    """The one line of the server's log about a request, once it is written."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = [json.loads(line) for line in proxy.server.log().splitlines() if f'"{asked}"' in line]
+        if found:
+            assert len(found) == 1
+            return dict(found[0])
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_slow_body_does_not_reach_the_server_before_it_is_whole(proxy: Proxy) -> None:
@@ -207,7 +218,7 @@ def test_a_slow_body_does_not_reach_the_server_before_it_is_whole(proxy: Proxy) 
             time.sleep(0.1)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert b"200 OK" in answer and b'"applied":20' in answer
-    (line,) = [json.loads(line) for line in proxy.server.log().splitlines() if '"slow-one"' in line]
+    line = logged(proxy, "slow-one")
     assert line["milliseconds"] < 500 and line["bytes_in"] == len(body)
 
 

@@ -79,7 +79,7 @@ def test_an_id_that_comes_with_the_request_is_kept_where_it_is_sound(server: Ser
         assert httpx.get(f"{server.url}/healthz", headers={"X-Request-Id": asked}).headers["x-request-id"] == asked
     for asked in ('x"y', "a b", "a" * 65, "", 'a","level":"error'):
         given = httpx.get(f"{server.url}/healthz", headers={"X-Request-Id": asked}).headers["x-request-id"]
-        assert re.fullmatch("[0-9a-f]{16}", given)
+        assert re.fullmatch("[0-9a-f]{32}", given)
 
 
 def test_hostile_bytes_cannot_break_a_line(server: ServerProcess) -> None:
@@ -113,7 +113,7 @@ def test_probes_are_silent_and_the_level_is_heeded(tmp_path: Path, store_url: st
 
 def test_where_a_request_comes_from_is_believed_of_a_trusted_proxy_only(tmp_path: Path, store_url: str) -> None:
     said = {"X-Forwarded-For": "6.6.6.6"}
-    for options, client in ((), "127.0.0.1"), (("--proxy", "127.0.0.0/8"), "6.6.6.6"):
+    for options, client in ((), "127.0.0.1"), (("--proxy", "127.0.0.0/8", "--insecure"), "6.6.6.6"):
         with ServerProcess(tmp_path, store_url, *options) as server:
             httpx.get(f"{server.url}/v1/journals/S", headers=said)
             assert requests(server)[-1]["client"] == client

@@ -137,8 +137,8 @@ def test_the_book_of_sites_is_bounded_and_shared(tmp_path: Path) -> None:
     assert all(len(family.samples) == SHOWN_SITES for family in other.collect())
 
 
-def test_a_home_that_cannot_be_written_costs_no_push(tmp_path: Path) -> None:
-    (tmp_path / "home").write_text("a file where the folder should be")
+def test_notes_that_cannot_be_written_cost_no_push(tmp_path: Path) -> None:
+    (tmp_path / "home" / "sites.db").mkdir(parents=True)
     store = f"sqlite:///{tmp_path / 'graph.db'}"
     with ServerProcess(tmp_path, store, "--home", str(tmp_path / "home")) as server:
         assert push(server, segment(2)).json()["applied"] == 2
