@@ -11,6 +11,7 @@ The names of files are in the order in which they were begun.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ import msgspec
 from cmf import __version__, journal
 from cmf.clock import microseconds, now, written
 from cmf.core.errors import SettingsProblem, StoreUnavailable
+from cmf.core.values import encode
 from cmf_api.archive.frames import (
     FORMAT,
     ArchiveFrame,
@@ -40,6 +42,8 @@ from cmf_api.settings import ServerSettings
 SUFFIX: Final = ".cmfa"
 OPEN: Final = ".open"
 MAX_FILE_BYTES: Final = 64 << 20
+RECENT: Final = 1_000
+"""Frames of which it is remembered that they are on the disk."""
 
 _DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -106,6 +110,7 @@ class Archive:
         self._max = max_file_bytes
         self._file: _File | None = None
         self._last = 0
+        self._recent: dict[bytes, None] = {}
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.server = server_id(home)
@@ -125,7 +130,12 @@ class Archive:
         """See `Recorder`."""
         if not frames:
             return
-        packed = b"".join(self._packed(frame) for frame in frames)
+        # Where commits fail, the same pushes come again and again: what is here is not kept once more.
+        names = [_name_of(frame) for frame in frames]
+        fresh = [frame for frame, name in zip(frames, names, strict=True) if name not in self._recent]
+        if not fresh:
+            return
+        packed = b"".join(self._packed(frame) for frame in fresh)
         try:
             self._ready().append(packed)
         except OSError as exc:
@@ -133,6 +143,9 @@ class Archive:
                 f"the archive cannot be written ({self._folder}: {exc.strerror or exc}); nothing was taken. Make room "
                 f"there, or start the server with --no-archive"
             ) from exc
+        self._recent.update(dict.fromkeys(names))
+        while len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
 
     def close(self) -> None:
         """See `Recorder`. What cannot be finished now is by the next process."""
@@ -200,6 +213,12 @@ class _File:
             _sync_folder(self._path.parent)
         finally:
             os.close(self._fd)
+
+
+def _name_of(frame: Frame) -> bytes:
+    digest = hashlib.blake2b(encode(frame.header), digest_size=16)
+    digest.update(frame.body)
+    return digest.digest()
 
 
 def journal_sync(fd: int) -> None:
