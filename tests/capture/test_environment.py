@@ -71,7 +71,7 @@ def test_what_is_known_of_it_is_told_once_and_with_the_start(clone: Path) -> Non
     told, use = [SetProperty.__name__], [PutUse.__name__]
     start, put, end = [PutExecution.__name__], [PutArtifact.__name__], ["EndExecution"]
     properties = len(cmf.query().show(PATH).node.properties)
-    assert recorded(clone) == [*start, *put, *told * properties, *use, *end, *(start + put + use + end) * 2]
+    assert recorded(clone) == [*start, *put, *use, *told * properties, *end, *(start + put + use + end) * 2]
 
 
 def test_it_is_the_same_in_every_process_and_tells_no_user_and_no_machine(tmp_path: Path) -> None:
