@@ -23,6 +23,7 @@
     ├── StoreIncompatible     the store was written by another version
     └── ServerProblem         the server did not answer as a cmf server does
         ├── ServerUnreachable nothing answers at this address, or it is busy; the same call may be repeated
+        │   └── ServerBusy    it has too much to do, and says when to come back
         └── ServerRefused     the server answered, and refused
 
 A message says what went wrong, where, and what to do next.
