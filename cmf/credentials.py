@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cmf import private_files
 from cmf.core.errors import SettingsProblem
 
 _SERVICE: Final = "cmf"
@@ -118,29 +117,12 @@ def _changing(file: Path) -> Iterator[dict[str, str | None]]:
     """What is kept, to be changed: it is put in the file's place whole, one process after another."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(file.with_name(file.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with private_files.alone(file):
             kept = _read(file)
             yield kept
-            _replace(file, msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
-        finally:
-            os.close(lock)
+            private_files.replace(file, msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
     except OSError as exc:
         raise SettingsProblem(f"{exc.filename or file}: {exc.strerror}; nothing was changed") from exc
-
-
-def _replace(file: Path, content: bytes) -> None:
-    descriptor, draft = tempfile.mkstemp(prefix=file.name, dir=file.parent)  # 0600
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(draft).replace(file)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def _keyring() -> ModuleType | None:

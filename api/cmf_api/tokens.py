@@ -5,20 +5,18 @@ The file is read again as soon as it is another, so that a new token works and a
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import os
 import secrets
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from cmf import private_files
 from cmf.clock import now
 from cmf.core.errors import InvalidValue, SettingsProblem, UnknownKey
 from cmf.core.values import check_name
@@ -226,35 +224,12 @@ def _change(file: Path, made: Callable[[tuple[Token, ...]], tuple[tuple[Token, .
     """Put other tokens in the place of those that are kept, whole or not at all."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(file):
+        with private_files.alone(file):
             tokens, outcome = made(read(file))
-            _replace(file, msgspec.json.format(msgspec.json.encode(_Kept(1, tokens)), indent=1) + b"\n")
+            private_files.replace(file, msgspec.json.format(msgspec.json.encode(_Kept(1, tokens)), indent=1) + b"\n")
             return outcome
     except OSError as exc:
         raise SettingsProblem(f"{exc.filename or file}: {exc.strerror}; nothing was changed") from exc
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    lock = os.open(file.with_name(file.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _replace(file: Path, content: bytes) -> None:
-    descriptor, draft = tempfile.mkstemp(prefix=file.name, dir=file.parent)  # 0600
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        Path(draft).replace(file)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def _fixed(secret: str) -> Token:

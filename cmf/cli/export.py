@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmf.cli.options import Direction, JsonOption
+from cmf.cli.options import AllBranchesOption, BranchOption, Direction, JsonOption
 from cmf.cli.pull import expect_projects, projects_of
 from cmf.cli.terminal import progress, say, say_json
 
@@ -28,10 +28,8 @@ def export(
         list[str] | None,
         typer.Option("--project", metavar="NAME", help="Only what this project recorded. May be repeated."),
     ] = None,
-    branch: Annotated[
-        str | None, typer.Option(metavar="B", help="Of the projects: on this branch, not the one checked out.")
-    ] = None,
-    all_branches: Annotated[bool, typer.Option("--all-branches", help="Of the projects: on every branch.")] = False,
+    branch: BranchOption = None,
+    all_branches: AllBranchesOption = False,
     pipelines: Annotated[
         list[str] | None, typer.Option("--pipeline", metavar="NAME", help="Only this pipeline. May be repeated.")
     ] = None,

@@ -70,4 +70,8 @@ AtLeastOption = Annotated[
         "--at-least", metavar="TOKEN", help="Wait a moment until the server has what a push sent: its token (--json)."
     ),
 ]
+BranchOption = Annotated[
+    str | None, typer.Option("--branch", metavar="B", help="Of the projects: on this branch, not the one checked out.")
+]
+AllBranchesOption = Annotated[bool, typer.Option("--all-branches", help="Of the projects: on every branch.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmf.cli.options import AtLeastOption, Direction, JsonOption, ServerOption
+from cmf.cli.options import AllBranchesOption, AtLeastOption, BranchOption, Direction, JsonOption, ServerOption
 from cmf.cli.terminal import progress, say, say_json
 
 if TYPE_CHECKING:
@@ -28,10 +28,8 @@ def pull(
         list[str] | None,
         typer.Option("--project", metavar="NAME", help="All that this project recorded. May be repeated."),
     ] = None,
-    branch: Annotated[
-        str | None, typer.Option(metavar="B", help="Of the projects: on this branch, not the one checked out.")
-    ] = None,
-    all_branches: Annotated[bool, typer.Option("--all-branches", help="Of the projects: on every branch.")] = False,
+    branch: BranchOption = None,
+    all_branches: AllBranchesOption = False,
     pipelines: Annotated[
         list[str] | None, typer.Option("--pipeline", metavar="NAME", help="All of this pipeline. May be repeated.")
     ] = None,
