@@ -67,8 +67,8 @@ class Connection:
 
     def define(self, query: Query) -> None:
         """Run a statement that defines a constraint or an index, which has a transaction of its own."""
-        with neo4j_faults(self.shown), self.driver.session(database=self._database) as session:
-            session.run(query.text).consume()
+        with neo4j_faults(self.shown):
+            _repeated(lambda: self._define(query))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -83,6 +83,10 @@ class Connection:
             bookmark_manager=self.driver.execute_query_bookmark_manager,
         ) as session:
             return session.run(TimedQuery(query.text, timeout=STATEMENT_SECONDS), parameters).values()
+
+    def _define(self, query: Query) -> None:
+        with self.driver.session(database=self._database) as session:
+            session.run(query.text).consume()
 
     def _write(self, work: Callable[[Run], T]) -> T:
         with (
