@@ -14,8 +14,8 @@ from cmf_graph.store import Neo4jStore
 def test_many_make_the_schema_at_once(neo4j_uri: str, store: Neo4jStore, driver: neo4j.Driver) -> None:
     for _ in range(3):
         driver.execute_query("MATCH (n) DETACH DELETE n")
-        for kind in ("CONSTRAINT", "INDEX"):
-            for record in driver.execute_query(f"SHOW {kind}S YIELD name, type WHERE type <> 'LOOKUP' RETURN name")[0]:
+        for kind, shown in (("CONSTRAINT", "CONSTRAINTS"), ("INDEX", "INDEXES")):
+            for record in driver.execute_query(f"SHOW {shown} YIELD name, type WHERE type <> 'LOOKUP' RETURN name")[0]:
                 driver.execute_query(f"DROP {kind} {record['name']} IF EXISTS")
         together = threading.Barrier(8)
 

@@ -170,7 +170,7 @@ def held_writer(store: Store, max_waiting: int = 10_000) -> tuple[Writer, Callab
         begun.set()
         assert go_on.wait(30)
 
-    writer.submit(hold, 1, "first")
+    writer.submit(hold, 1, site="first")
     assert begun.wait(30)
     return writer, go_on.set
 
@@ -187,9 +187,9 @@ def test_the_next_transaction_has_what_is_small_however_much_another_site_wants(
 
         return work
 
-    outcomes: list[Future[None]] = [writer.submit(note("large"), 5_000, "large") for _ in range(200)]
+    outcomes: list[Future[None]] = [writer.submit(note("large"), 5_000, site="large") for _ in range(200)]
     assert writer.is_full
-    outcomes += [writer.submit(note("small"), 10, "small") for _ in range(5)]
+    outcomes += [writer.submit(note("small"), 10, site="small") for _ in range(5)]
     let_go()
     for outcome in outcomes:
         outcome.result(30)
@@ -212,7 +212,7 @@ def test_many_small_ones_share_a_transaction(any_store: Store) -> None:
         kept.append(transaction)
         seen.add(id(transaction))
 
-    outcomes = [writer.submit(work, 3, f"site-{n % 40}") for n in range(400)]
+    outcomes = [writer.submit(work, 3, site=f"site-{n % 40}") for n in range(400)]
     let_go()
     for outcome in outcomes:
         outcome.result(30)
@@ -224,9 +224,9 @@ def test_many_small_ones_share_a_transaction(any_store: Store) -> None:
 
 def test_what_waits_when_a_writer_closes_is_done(any_store: Store) -> None:
     writer, let_go = held_writer(any_store, max_waiting=50)
-    outcomes = [writer.submit(lambda _: 7, 4_000, f"site-{n}") for n in range(50)]
+    outcomes = [writer.submit(lambda _: 7, 4_000, site=f"site-{n}") for n in range(50)]
     with pytest.raises(Busy):
-        writer.submit(lambda _: 7, 1, "one more")
+        writer.submit(lambda _: 7, 1, site="one more")
     closing = threading.Thread(target=writer.close)
     closing.start()
     let_go()
