@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from neo4j import READ_ACCESS, WRITE_ACCESS, Driver, GraphDatabase, Transaction
 from neo4j import Query as TimedQuery
-from neo4j.exceptions import DriverError, Neo4jError, ServiceUnavailable, SessionExpired
+from neo4j.exceptions import ClientError, DriverError, Neo4jError, ServiceUnavailable, SessionExpired
 
 from cmf_graph.address import parse_url
 from cmf_graph.faults import neo4j_faults
@@ -86,7 +86,12 @@ class Connection:
 
     def _define(self, query: Query) -> None:
         with self.driver.session(database=self._database) as session:
-            session.run(query.text).consume()
+            try:
+                session.run(query.text).consume()
+            except ClientError as exc:
+                # IF NOT EXISTS looks before it waits for others that define the same.
+                if exc.code != "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists":
+                    raise
 
     def _write(self, work: Callable[[Run], T]) -> T:
         with (
