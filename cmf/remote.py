@@ -216,7 +216,9 @@ class Remote:
             raise ServerUnreachable(f"nothing answers at {self.url} ({exc}); is the server running?") from exc
         except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as exc:
             reason = str(exc) or type(exc).__name__
-            raise ServerUnreachable(f"{self.url} stopped answering ({reason}); try again") from exc
+            error = ServerUnreachable(f"{self.url} stopped answering ({reason}); try again")
+            error.is_broken_off = not isinstance(exc, httpx.TimeoutException)
+            raise error from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ServerProblem(f"{self.url}: {exc}") from exc
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from cmf import journal
-from cmf.core.errors import CorruptRecord, Gap, ServerBusy, SettingsProblem
+from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
 from cmf.core.freshness import Position, token_of
 from cmf.core.store import Head
 from cmf.core.wire import CLOCK_TOLERANCE_SECONDS, EndOfPull, PullQuestion, Received
+from cmf.patience import patiently
 from cmf.pulled import Pulled, write_pulled
 from cmf.pulls import Pulls
 from cmf.remote import JournalHead, Remote, pack
@@ -26,19 +26,12 @@ from cmf.segments import CHUNK_RECORDS, PULLED, Segment
 CHUNK_BYTES = 1 << 20
 """The greatest size of a chunk before compression, give or take a line."""
 
-PATIENCE_SECONDS = 120.0
-"""How long a push waits in all for a server that has too much to do, for each chunk."""
-
 T = TypeVar("T")
 Progress = Callable[[int], None]
 
 
 class ClockWarning(UserWarning):
     """This site's clock and the server's are far apart, so that not who spoke last has the last word."""
-
-
-class BusyWarning(UserWarning):
-    """A push waits for a server that has too much to do."""
 
 
 class _Counts(NamedTuple):
@@ -161,26 +154,12 @@ def _push_segment(
     chunks = _chunks(takewhile(lambda line: line[1].offset <= end, lines))
     try:
         for packed, size in _ahead((pack(chunk), sum(map(len, chunk)) + len(chunk)) for chunk in chunks):
-            yield _patiently(partial(server.push, segment.site, segment.name, packed)), size
+            yield patiently(partial(server.push, segment.site, segment.name, packed)), size
     except Gap:
         if known is None:
             raise
         # The server lost what it said it had (it was restored from a backup, say): it gets everything again.
         yield from _push_segment(server, segment, None, end)
-
-
-def _patiently(push: Callable[[], T]) -> T:
-    """What a push answers, once a server that had too much to do has time for it."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return push()
-        except ServerBusy as busy:
-            later = busy.retry_after_seconds or 1.0
-            if time.monotonic() + later > deadline:
-                raise
-            warnings.warn("the server has too much to do; the push goes on when it has time", BusyWarning, stacklevel=3)
-            time.sleep(later)
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
@@ -232,7 +211,9 @@ def _to_push(repository: Repository) -> list[Segment]:
 
 def _heads(server: Remote, own: str, segments: Sequence[Segment]) -> dict[Segment, JournalHead]:
     """How far the server has these segments. It is asked once for each site, also for an own one without any."""
-    by_site = {site: server.heads(site) for site in sorted({own, *(segment.site for segment in segments)})}
+    by_site = {
+        site: patiently(partial(server.heads, site)) for site in sorted({own, *(segment.site for segment in segments)})
+    }
     return {s: head for s in segments if (head := by_site[s.site].get(s.name)) is not None}
 
 

@@ -71,7 +71,7 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
     app.state.settings = settings
     app.state.store = store
     app.state.archive = recorder
-    app.state.clocks = Clocks()
+    app.state.clocks = Clocks(settings.home)
     # The series before the nodes: the route of one execution takes every path below it.
     for room in (health, token, archive, journals, operations, pull, series, nodes, lineage, sites):
         app.include_router(room.router, dependencies=[Depends(only_declared)])

@@ -83,6 +83,13 @@ def lines(body: bytes, encoding: str | None, settings: ServerSettings) -> list[b
     return found
 
 
+def announced_bytes(request: Request) -> int:
+    """How large the body is going to be at most."""
+    limit = settings_of(request).max_body_bytes
+    said = request.headers.get("content-length", "")
+    return min(int(said), limit) if said.isdecimal() and len(said) < 16 else limit
+
+
 def settings_of(request: Request) -> ServerSettings:
     """The settings of the server that a request came to."""
     found: ServerSettings = request.app.state.settings

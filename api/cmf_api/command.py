@@ -8,9 +8,12 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from cmf.core.store import Store
 
 server = typer.Typer(invoke_without_command=True, subcommand_metavar="[COMMAND]", add_completion=False)
 """A group: `cmf server` alone serves; the commands that stand below it work on a store that is at rest."""
@@ -45,6 +48,9 @@ def serve(
     archive: Annotated[
         bool, typer.Option("--archive/--no-archive", help="Keep everything that is accepted, as it was received.")
     ] = True,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="How many processes serve this address, one for each core, say.")
+    ] = 1,
     insecure: Annotated[bool, typer.Option(help="Listen beyond this machine without asking for a token.")] = False,
     log_level: Annotated[str, typer.Option(help="The least that is logged: debug, info, warning, error.")] = "info",
     log_file: Annotated[Path | None, typer.Option(help="A file for the log, instead of stderr.")] = None,
@@ -67,10 +73,12 @@ def serve(
     from cmf_api.exposure import check_exposure, check_tls, words
     from cmf_api.home import default_store, home_of
     from cmf_api.logs import configure
+    from cmf_api.metrics import count_together
     from cmf_api.serving import serve_until_told
     from cmf_api.settings import ServerSettings, read_secret
     from cmf_api.stores import open_store
     from cmf_api.tokens import TOKENS_FILE, Tokens
+    from cmf_api.workers import Workers
 
     url = store or default_store()
     settings = ServerSettings(
@@ -85,24 +93,34 @@ def serve(
     check_exposure(host, guarded, insecure, proxy)
     check_tls(tls_cert, tls_key)
     AuditLog(settings.home / AUDIT_FILE).check()
-    opened = open_store(url, read_secret(store_password_file) if store_password_file else None)
-    app = create_app(settings, opened)
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=grace,
-        timeout_keep_alive=75,
-        proxy_headers=bool(proxy),
-        forwarded_allow_ips=list(proxy or ()),
-        server_header=False,
-        ssl_certfile=tls_cert,
-        ssl_keyfile=tls_key,
-    )
+    secret = read_secret(store_password_file) if store_password_file else None
+    opened = open_store(url, secret)
+
+    def serve_here(store: Store) -> None:
+        app = create_app(settings, store)
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=grace,
+            timeout_keep_alive=75,
+            proxy_headers=bool(proxy),
+            forwarded_allow_ips=list(proxy or ()),
+            server_header=False,
+            ssl_certfile=tls_cert,
+            ssl_keyfile=tls_key,
+        )
+        log = configure(log_level, log_file)
+        # uvicorn stops in good order and then raises the signal again; that is an end, not a failure.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            serve_until_told(app, config, sockets, log)
+        finally:
+            log.close()
+
     sockets = [_listen(host, port)]
-    log = configure(log_level, log_file)
     # Chunks of records outlive the collector's young generations, and nothing in them is cyclic.
     gc.collect()
     gc.freeze()
@@ -112,13 +130,18 @@ def serve(
     scheme = "https" if tls_cert else "http"
     typer.echo(
         f"cmf server on {scheme}://{address}:{bound}, store {_shown(url)}; {words(guarded, host, tls_cert, proxy)}"
+        + (f"; {workers} workers" if workers > 1 else "")
     )
-    # uvicorn stops in good order and then raises the signal again; that is an end, not a failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        serve_until_told(app, config, sockets, log)
-    finally:
-        log.close()
+    if workers == 1:
+        serve_here(opened)
+    else:
+        count_together(settings.home / "metrics")
+        opened.close()  # each worker has its own; this one has shown that there can be one
+        Workers(workers, lambda: serve_here(open_store(url, secret)), _tell, stop_seconds=grace + 20).run()
+
+
+def _tell(text: str) -> None:
+    typer.echo(f"cmf server: {text}", err=True)
 
 
 def _refuse_own_options(ctx: typer.Context) -> None:

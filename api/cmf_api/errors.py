@@ -69,6 +69,14 @@ class BadToken(errors.BadQuestion):
     """A request asks to know of positions that are none."""
 
 
+class BadIdempotencyKey(errors.CmfError):
+    """A request shows an idempotency key that is none."""
+
+
+class KeyUsedAgain(errors.CmfError):
+    """A request shows the idempotency key of another request."""
+
+
 class UnsupportedBody(errors.CmfError):
     """A body is of a type or encoding that this route does not take."""
 
@@ -80,7 +88,7 @@ class NothingKept(errors.CmfError):
 class Busy(errors.CmfError):
     """Too many pushes are waiting; the same request may be repeated after `retry_after_seconds`."""
 
-    def __init__(self, problem: str, retry_after_seconds: int) -> None:
+    def __init__(self, problem: str, retry_after_seconds: int = RETRY_AFTER_SECONDS) -> None:
         super().__init__(problem)
         self.retry_after_seconds = retry_after_seconds
 
@@ -97,6 +105,8 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
     errors.StoreIncompatible: 503,
     UnknownParameter: 400,
     BadToken: 400,
+    BadIdempotencyKey: 400,
+    KeyUsedAgain: 422,
     NothingKept: 404,
     TooLarge: 413,
     Unauthorized: 401,

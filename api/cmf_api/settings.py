@@ -31,7 +31,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     archive: bool = True
     """Whether everything that is accepted is kept as it was received."""
     max_waiting_bytes: int = 64 << 20
-    """How many bytes the bodies of the pushes that wait may have together."""
+    """How many bytes the bodies of pushes that come and wait may have together."""
     max_waiting: int = 64
     """How many pushes may wait their turn before others are asked to come back later."""
     min_free_bytes: int = 100 << 20

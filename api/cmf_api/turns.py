@@ -1,7 +1,7 @@
-"""Whose push is next: a few are worked on at once, others wait, and the sites that wait take turns.
+"""How much is worked on at once, how much may wait, and when to come back for those that find no room.
 
-A site with a million records to push waits for its own backlog, and nobody else does: each turn gives a site credit
-for so many bytes, and its next push is taken when that is enough for it (deficit round robin).
+A push needs room from its first byte on, since its body has to be held; then it waits until it is its site's turn,
+and is unpacked and read only then, since what was read takes many times the memory of what was sent.
 """
 
 from __future__ import annotations
@@ -10,55 +10,82 @@ import asyncio
 import math
 import random
 import time
-from collections import OrderedDict, deque
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+from typing import Final
 
 from cmf_api.errors import Busy
+from cmf_api.fairness import FairQueue
 
 CREDIT_BYTES: Final = 1 << 18
 """What a site is given in a turn."""
 
-PUSH_BYTES: Final = 1 << 16
+PUSH_BYTES: Final = 1 << 14
 """What a push costs beside the bytes of its body, so that many small ones are not for nothing."""
+
+MAX_COMING: Final = 256
+"""How many bodies are on their way at once."""
 
 MAX_RETRY_SECONDS: Final = 60
 
 
-class _Waiting(NamedTuple):
-    cost: int
-    turn: asyncio.Future[None]
+class _Waiter:
+    """A push that waits for its turn. The future tells that it has come, or why it does not."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class Turns:
-    """Lets `at_once` pushes be worked on at once. Of one event loop; nothing of it is shared between processes.
+    """Lets `at_once` pushes be worked on at once, and up to `max_waiting` wait, with up to `max_bytes` of bodies.
 
-    Up to `max_waiting` wait, of one site up to an eighth of that, with up to `max_bytes` together.
+    Of one event loop. Where there is no room, the site that most waits of makes it.
     """
 
     def __init__(self, at_once: int, max_waiting: int, max_bytes: int) -> None:
         self._free = self._at_once = at_once
         self._max_waiting = max_waiting
-        self._max_of_a_site = max(1, max_waiting // 8)
         self._max_bytes = max_bytes
-        self._queues: OrderedDict[str, deque[_Waiting]] = OrderedDict()
-        """Of the sites that wait; the one whose turn it is comes first."""
-        self._credits: dict[str, int] = {}
-        self._waiting = self._waiting_bytes = 0
-        self._push_seconds = 0.1
-        """How long a push has been worked on of late."""
+        self._queue: FairQueue[_Waiter] = FairQueue(CREDIT_BYTES)
+        self._coming = self._coming_bytes = 0
+        self._coming_of: Counter[str] = Counter()
+        """Bytes that are on their way, by site."""
+        self._waiting_bytes = self._working_cost = 0
+        self._seconds_per_byte = 0.1 / CREDIT_BYTES
+        """How long a push has been worked on of late, by its cost."""
 
-    def expect_room(self, site: str, size_bytes: int = 0) -> None:
-        """That a push of this site may wait, if it has to.
+    @property
+    def waiting(self) -> int:
+        """How many pushes wait their turn."""
+        return len(self._queue)
+
+    @asynccontextmanager
+    async def place(self, site: str, announced_bytes: int) -> AsyncIterator[Place]:
+        """Room for a push whose body will have so many bytes, from before it is read.
 
         Raises:
-            Busy: it may not.
+            Busy: there is none.
         """
-        if self._waiting >= self._max_waiting or self._waiting_bytes + size_bytes > self._max_bytes:
-            raise self._busy("too many pushes are waiting")
-        if len(self._queues.get(site, ())) >= self._max_of_a_site:
-            raise self._busy("too many pushes of this site are waiting")
+        of_site = self._coming_of[site]
+        if self._coming >= MAX_COMING or (of_site and of_site + announced_bytes > self._max_bytes // 2):
+            raise self._busy()
+        while self._coming_bytes + self._waiting_bytes + announced_bytes > self._max_bytes:
+            self._send_away_for(site, announced_bytes)
+        place = Place(self, site, announced_bytes)
+        self._count_coming(site, 1, announced_bytes)
+        try:
+            yield place
+        finally:
+            place.arrived()
+
+    def _count_coming(self, site: str, bodies: int, size_bytes: int) -> None:
+        self._coming += bodies
+        self._coming_bytes += size_bytes
+        self._coming_of[site] += size_bytes
+        if self._coming_of[site] <= 0:
+            del self._coming_of[site]
 
     @asynccontextmanager
     async def turn(self, site: str, size_bytes: int) -> AsyncIterator[None]:
@@ -67,58 +94,91 @@ class Turns:
         Raises:
             Busy: too much is waiting already.
         """
-        if self._free and not self._queues:
+        cost = PUSH_BYTES + size_bytes
+        if self._free and not self._queue:
             self._free -= 1
         else:
-            self.expect_room(site, size_bytes)
-            await self._wait(site, PUSH_BYTES + size_bytes)
+            await self._wait(site, cost, size_bytes)
+        self._working_cost += cost
         began = time.monotonic()
         try:
             yield
         finally:
-            self._push_seconds += (time.monotonic() - began - self._push_seconds) / 8
+            self._seconds_per_byte += ((time.monotonic() - began) / cost - self._seconds_per_byte) / 8
+            self._working_cost -= cost
             self._free += 1
             self._pass_on()
 
-    async def _wait(self, site: str, cost: int) -> None:
-        waiting = _Waiting(cost, asyncio.get_running_loop().create_future())
-        self._queues.setdefault(site, deque()).append(waiting)
-        self._waiting += 1
-        self._waiting_bytes += cost - PUSH_BYTES
+    async def _wait(self, site: str, cost: int, size_bytes: int) -> None:
+        while len(self._queue) >= self._max_waiting:
+            self._send_away_for(site, cost)
+        waiter = _Waiter(size_bytes)
+        self._queue.put(site, cost, waiter)
+        self._waiting_bytes += size_bytes
         try:
-            await waiting.turn
+            await waiter.turn
         except asyncio.CancelledError:
-            if waiting.turn.done() and not waiting.turn.cancelled():  # it was its turn at this very moment
-                self._free += 1
-            else:
-                self._queues[site].remove(waiting)
-                self._left(site, waiting)
-            self._pass_on()
+            if self._queue.remove(site, waiter):
+                self._waiting_bytes -= size_bytes
+            elif waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.exception() is None:
+                self._free += 1  # it was its turn at this very moment
+                self._pass_on()
             raise
 
     def _pass_on(self) -> None:
-        while self._free and self._queues:
-            site, queue = next(iter(self._queues.items()))
-            following = queue[0]
-            if self._credits.get(site, 0) < following.cost:
-                self._credits[site] = self._credits.get(site, 0) + CREDIT_BYTES
-                self._queues.move_to_end(site)
-                continue
-            queue.popleft()
-            self._credits[site] -= following.cost
-            self._left(site, following)
-            self._free -= 1
-            following.turn.set_result(None)
+        while self._free and self._queue:
+            waiter = self._queue.take()
+            self._waiting_bytes -= waiter.size_bytes
+            if not waiter.turn.done():  # else it was cancelled, and has not noticed yet
+                self._free -= 1
+                waiter.turn.set_result(None)
 
-    def _left(self, site: str, waiting: _Waiting) -> None:
-        self._waiting -= 1
-        self._waiting_bytes -= waiting.cost - PUSH_BYTES
-        if not self._queues[site]:
-            del self._queues[site]
-            self._credits.pop(site, None)
+    def _send_away_for(self, site: str, cost: int) -> None:
+        """Make room for a push of a site: that of which most waits has to come back, if that is another.
 
-    def _busy(self, problem: str) -> Busy:
-        seconds = math.ceil((self._waiting + 1) * self._push_seconds / self._at_once)
-        # Not all of those that are refused now should come back in the same moment.
-        later = min(MAX_RETRY_SECONDS, random.randint(seconds, 2 * seconds))  # noqa: S311 - no secret
-        return Busy(f"{problem}; push again in {later} s", later)
+        Raises:
+            Busy: it is this one.
+        """
+        if not self._queue:
+            raise self._busy()
+        longest, last = self._queue.longest()
+        if longest == site or self._queue.cost_of(longest) <= self._queue.cost_of(site) + cost:
+            raise self._busy()
+        self._queue.remove(longest, last)
+        self._waiting_bytes -= last.size_bytes
+        if not last.turn.done():
+            last.turn.set_exception(self._busy())
+
+    def _busy(self) -> Busy:
+        before = self._queue.cost + self._working_cost + self._coming_bytes
+        seconds = max(1, math.ceil(before * self._seconds_per_byte / self._at_once))
+        # Not all of those that are sent away now are to come back in the same moment.
+        later = min(MAX_RETRY_SECONDS, random.randint(seconds, 2 * seconds))  # noqa: S311 (no secret)
+        return Busy(f"too many pushes are waiting; nothing was taken, push again in {later} s", later)
+
+
+class Place:
+    """Room for one push."""
+
+    def __init__(self, turns: Turns, site: str, announced_bytes: int) -> None:
+        self._turns = turns
+        self._site = site
+        self._held = announced_bytes
+        self._is_coming = True
+
+    @asynccontextmanager
+    async def turn(self, size_bytes: int) -> AsyncIterator[None]:
+        """The body is here, with so many bytes: wait for the turn, and be worked on inside.
+
+        Raises:
+            Busy: too much is waiting already.
+        """
+        self.arrived()
+        async with self._turns.turn(self._site, size_bytes):
+            yield
+
+    def arrived(self) -> None:
+        """The body is no longer on its way."""
+        if self._is_coming:
+            self._is_coming = False
+            self._turns._count_coming(self._site, -1, -self._held)

@@ -1,12 +1,11 @@
-"""The one writer of the server's store: pushes queue here, and many share a transaction.
+"""The one writer of a process to the store: pushes queue here, and many share a transaction.
 
 A transaction that waits for the disk costs the same for one push as for many (group commit). Several writers
-at once would starve each other on SQLite, and lock each other out on Neo4j.
+at once would starve each other on SQLite, and lock each other out on Neo4j. Sites take turns in what is gathered.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -16,11 +15,18 @@ from cmf.core.errors import CmfError, StoreUnavailable
 from cmf.core.store import Transaction
 from cmf_api.archive import Frame, NoArchive, Recorder
 from cmf_api.errors import RETRY_AFTER_SECONDS, Busy
+from cmf_api.fairness import FairQueue
 
 T = TypeVar("T")
 
 MAX_GROUP_RECORDS = 10_000
 """How many records a transaction gathers at most, so that none holds the store for long."""
+
+BYTES_OF_A_RECORD = 4_096
+"""What is longer counts as several records: some hold thousands of points."""
+
+CREDIT_RECORDS = 1_000
+"""How many records a site is given in a turn."""
 
 
 class Writes(Protocol):
@@ -39,13 +45,17 @@ class _Job(NamedTuple):
 
 
 class Writer:
-    """Does work on a store, in the order in which it was submitted."""
+    """Does work on a store: of one site in the order in which it was submitted, of several in turns."""
 
     def __init__(self, store: Writes, max_waiting: int, archive: Recorder | None = None) -> None:
         self._store = store
         self._archive = archive or NoArchive()
-        self._queue: queue.Queue[_Job | None] = queue.Queue(max_waiting)
+        self._max_waiting = max_waiting
+        self._queue: FairQueue[_Job] = FairQueue(CREDIT_RECORDS)
+        self._changed = threading.Condition()
+        """Guards the queue and what follows."""
         self._closed = False
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="cmf-writer", daemon=True)
         self._thread.start()
 
@@ -54,6 +64,7 @@ class Writer:
         work: Callable[[Transaction], T],
         records: int,
         news: Callable[[T], Sequence[Frame]] | None = None,
+        site: str = "",
     ) -> T:
         """Do `work` in a transaction and wait until it is committed.
 
@@ -64,58 +75,78 @@ class Writer:
             Busy: too much is waiting already.
             StoreUnavailable: it could not be committed; nothing was changed.
         """
+        return self.submit(work, records, news, site).result()
+
+    def submit(
+        self,
+        work: Callable[[Transaction], T],
+        records: int,
+        news: Callable[[T], Sequence[Frame]] | None = None,
+        site: str = "",
+    ) -> Future[T]:
+        """Let `work` wait for a transaction; → what tells what became of it. See `do`, whose result raises the rest.
+
+        Raises:
+            Busy: too much is waiting already.
+            StoreUnavailable: the server is stopping.
+        """
         outcome: Future[T] = Future()
-        if self._closed:
-            raise _stopping()
-        try:
-            self._queue.put_nowait(_Job(work, records, outcome, news))
-        except queue.Full:
-            raise Busy("too much is waiting for the store; come back in a moment", RETRY_AFTER_SECONDS) from None
-        if not self._thread.is_alive() and not outcome.done():
-            raise _stopping()
-        return outcome.result()
+        outcome.set_running_or_notify_cancel()  # whoever no longer waits for it does not stop it
+        with self._changed:
+            if self._closed or self._ended:
+                raise _stopping()
+            if len(self._queue) >= self._max_waiting:
+                raise Busy("too many pushes are waiting for the store; push again in a moment", RETRY_AFTER_SECONDS)
+            self._queue.put(site, max(1, records), _Job(work, records, outcome, news))
+            self._changed.notify()
+        return outcome
 
     @property
     def waiting(self) -> int:
-        """How many pushes wait their turn."""
-        return self._queue.qsize()
+        """How many pushes wait."""
+        return len(self._queue)
 
     @property
     def is_alive(self) -> bool:
         """Whether it does what it is given."""
         return self._thread.is_alive() and not self._closed
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as much is waiting as the next transaction takes."""
+        return self._queue.cost >= MAX_GROUP_RECORDS
+
     def close(self) -> None:
         """Finish what is waiting."""
-        self._closed = True
-        self._queue.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
-            if self._commit(self._group(job)):
-                break
-        while not self._queue.empty():  # what came behind the sign to stop
-            if (late := self._queue.get_nowait()) is not None:
-                late.outcome.set_exception(_stopping())
+        try:
+            while group := self._group():
+                self._commit(group)
+        finally:
+            with self._changed:
+                self._ended = True
+                while self._queue:
+                    self._queue.take().outcome.set_exception(_stopping())
 
-    def _group(self, first: _Job) -> list[_Job | None]:
-        group: list[_Job | None] = [first]
-        records = first.records
-        while records < MAX_GROUP_RECORDS:
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            group.append(job)
-            if job is None:
-                break
-            records += job.records
+    def _group(self) -> list[_Job]:
+        """Wait for work; → what the next transaction does, nothing when all is done and no more comes."""
+        group: list[_Job] = []
+        records = 0
+        with self._changed:
+            while not self._queue and not self._closed:
+                self._changed.wait()
+            while self._queue and records < MAX_GROUP_RECORDS:
+                group.append(self._queue.take())
+                records += group[-1].records
         return group
 
-    def _commit(self, group: list[_Job | None]) -> bool:
-        """Do a group of jobs in one transaction; → whether it held the sign to stop."""
-        jobs = [job for job in group if job is not None]
+    def _commit(self, jobs: list[_Job]) -> None:
+        """Do a group of jobs in one transaction."""
         kept: set[int] = set()
         try:
             outcomes = self._store.write(lambda transaction: self._attempt(jobs, transaction, kept))
@@ -128,7 +159,6 @@ class Writer:
                     job.outcome.set_result(result)
                 else:
                     job.outcome.set_exception(refusal)
-        return None in group
 
     def _attempt(self, jobs: list[_Job], transaction: Transaction, kept: set[int]) -> list[tuple[Any, CmfError | None]]:
         """Do jobs in a transaction and keep what was news; `kept` are those kept when the store tried before."""

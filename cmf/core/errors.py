@@ -188,6 +188,8 @@ class ServerUnreachable(ServerProblem):
 
     retry_after_seconds: float | None = None
     """When, where the server said so."""
+    is_broken_off: bool = False
+    """Whether the connection broke: what was asked may have been done or not."""
 
 
 class ServerBusy(ServerUnreachable):

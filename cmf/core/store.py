@@ -82,6 +82,12 @@ class Transaction(Protocol):
     def merge(self, delta: Delta) -> None:
         """Join a delta into the graph."""
 
+    def kept(self, name: str) -> str | None:
+        """The note that was kept under this name, unless its time is over. Notes are no part of the graph."""
+
+    def keep(self, name: str, content: str, until: str) -> None:
+        """Keep a note until a time; some of those whose time is over go."""
+
 
 class Store(Protocol):
     """A graph that deltas are merged into and lineage is asked of."""

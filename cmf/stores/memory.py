@@ -32,6 +32,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._delta = Delta()
         self._heads: dict[tuple[str, str], Head] = {}
+        self._notes: dict[str, tuple[str, str]] = {}
         self._recorded: dict[str, str] = {}
         self._last_merge: str | None = None
         self._version = Version(secrets.token_hex(16), 0)
@@ -43,13 +44,14 @@ class MemoryStore:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Keep what `work` did once it returned; see the port."""
         with self._lock:
-            transaction = _MemoryTransaction(self._heads)
+            transaction = _MemoryTransaction(self._heads, self._notes)
             result = work(transaction)
             before = self.state()
             self._delta.join(transaction.delta)
             self._version = Version(self._version.store, max(self._version.number + 1, milliseconds()))
             self._note_changes(before)
             self._heads.update(transaction.heads)
+            self._notes = transaction.notes
             self._last_merge = now()
             for key in self._delta.keys() - self._recorded.keys():
                 self._recorded[key] = self._last_merge
@@ -257,8 +259,9 @@ class MemoryStore:
 
 
 class _MemoryTransaction:
-    def __init__(self, heads: Mapping[tuple[str, str], Head]) -> None:
+    def __init__(self, heads: Mapping[tuple[str, str], Head], notes: Mapping[str, tuple[str, str]]) -> None:
         self._known = heads
+        self.notes = {name: note for name, note in notes.items() if note[1] > now()}
         self.heads: dict[tuple[str, str], Head] = {}
         self.delta = Delta()
 
@@ -270,6 +273,12 @@ class _MemoryTransaction:
 
     def merge(self, delta: Delta) -> None:
         self.delta.join(delta)
+
+    def kept(self, name: str) -> str | None:
+        return self.notes[name][0] if name in self.notes and self.notes[name][1] > now() else None
+
+    def keep(self, name: str, content: str, until: str) -> None:
+        self.notes[name] = content, until
 
 
 def _order(node: Node) -> tuple[str, str]:

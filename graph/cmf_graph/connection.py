@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from neo4j import READ_ACCESS, WRITE_ACCESS, Driver, GraphDatabase, Transaction
 from neo4j import Query as TimedQuery
-from neo4j.exceptions import DriverError, Neo4jError, ServiceUnavailable, SessionExpired
+from neo4j.exceptions import ClientError, DriverError, Neo4jError, ServiceUnavailable, SessionExpired
 
 from cmf_graph.address import parse_url
 from cmf_graph.faults import neo4j_faults
@@ -67,8 +67,8 @@ class Connection:
 
     def define(self, query: Query) -> None:
         """Run a statement that defines a constraint or an index, which has a transaction of its own."""
-        with neo4j_faults(self.shown), self.driver.session(database=self._database) as session:
-            session.run(query.text).consume()
+        with neo4j_faults(self.shown):
+            _repeated(lambda: self._define(query))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -83,6 +83,15 @@ class Connection:
             bookmark_manager=self.driver.execute_query_bookmark_manager,
         ) as session:
             return session.run(TimedQuery(query.text, timeout=STATEMENT_SECONDS), parameters).values()
+
+    def _define(self, query: Query) -> None:
+        with self.driver.session(database=self._database) as session:
+            try:
+                session.run(query.text).consume()
+            except ClientError as exc:
+                # IF NOT EXISTS looks before it waits for others that define the same.
+                if exc.code != "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists":
+                    raise
 
     def _write(self, work: Callable[[Run], T]) -> T:
         with (

@@ -191,6 +191,16 @@ class _Neo4jTransaction:
         """See the port."""
         merge(self._run, delta, self._moment)
 
+    def kept(self, name: str) -> str | None:
+        """See the port."""
+        rows = self._run(load("merge/kept"), name=name, now=self._moment.now)
+        return rows[0][0] if rows else None
+
+    def keep(self, name: str, content: str, until: str) -> None:
+        """See the port."""
+        self._run(load("merge/forget_kept"), now=self._moment.now)
+        self._run(load("merge/keep"), name=name, content=content, until=until)
+
 
 def _position(node: Node) -> tuple[str, str]:
     """Where a node is in its list."""

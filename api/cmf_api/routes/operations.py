@@ -2,38 +2,78 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from concurrent.futures import Future
+from functools import partial
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from cmf.clock import now
 from cmf.core.delta import fold
 from cmf.core.errors import BadRecord, InvalidValue
 from cmf.core.operations import check, check_time
 from cmf.core.records import make_stamp
+from cmf.core.store import Transaction
 from cmf.core.values import encode
 from cmf_api.answers import Stated, Taken, answer, answers, asks
 from cmf_api.archive import Recorder
 from cmf_api.archive.taking import frame_of_statements
-from cmf_api.bodies import read_json
+from cmf_api.bodies import announced_bytes, read_json
+from cmf_api.idempotency import HEADER, REPLAYED_HEADER, key_of, once
 from cmf_api.restriction import expect_within
 from cmf_api.told import told_of
-from cmf_api.writer import Writer
+from cmf_api.turns import Turns
+from cmf_api.writer import BYTES_OF_A_RECORD, Writer
 
 router = APIRouter(tags=["operations"])
 
 
-@router.post("/v1/operations", responses=answers(Taken, 403, 413, 422, 503), openapi_extra=asks(Stated))
+@router.post(
+    "/v1/operations",
+    responses=answers(Taken, 403, 413, 415, 422, 503),
+    openapi_extra=asks(Stated)
+    | {
+        "parameters": [
+            {
+                "name": HEADER,
+                "in": "header",
+                "required": False,
+                "description": "Names the request: repeated with its key within a day, it has one effect and the "
+                "same answer, and another request with the key is refused (422).",
+                "schema": {"type": "string"},
+            }
+        ]
+    },
+)
 async def operations(request: Request) -> Response:
     """Take operations into the graph: all of them, or none."""
-    stated = await read_json(request, Stated)
-    return answer(await run_in_threadpool(_take, request, stated))
+    key_of(request)  # a wrong one is refused before the body is read
+    turns: Turns = request.app.state.turns
+    writer: Writer = request.app.state.writer
+    # Whoever keeps no journal has no name of a site: those of one machine share the turns.
+    poster = f"post:{request.client.host if request.client else ''}"
+    size = announced_bytes(request)
+    async with turns.place(poster, size) as place:
+        stated = await read_json(request, Stated)
+        async with place.turn(size):
+            work = partial(_state, request, stated, poster)
+            outcome = asyncio.wrap_future(await to_thread.run_sync(work, limiter=request.app.state.receiving))
+            if writer.is_full:
+                await outcome
+        taken, is_replayed = await outcome
+    told_of(request.scope).counts["applied"] = 0 if is_replayed else taken.applied
+    told = answer(taken)
+    if is_replayed:
+        told.headers[REPLAYED_HEADER] = "true"
+    return told
 
 
-def _take(request: Request, stated: Stated) -> Taken:
-    told = told_of(request.scope)
-    told.counts["operations"] = len(stated.operations)
+def _state(request: Request, stated: Stated, poster: str) -> Future[tuple[Taken, bool]]:
+    """Let operations wait for the store; → what tells the answer, and whether it was given before."""
+    who = told_of(request.scope)
+    who.counts["operations"] = len(stated.operations)
     if stated.at is not None:
         check_time(stated.at)
     for number, operation in enumerate(stated.operations, 1):
@@ -42,14 +82,25 @@ def _take(request: Request, stated: Stated) -> Taken:
         except InvalidValue as exc:
             raise BadRecord(number, str(exc)) from exc
     # Its content names the statement, so that one with a time may be repeated.
-    origin = "post-" + hashlib.sha256(encode(stated.operations)).hexdigest()[:32]
+    said = encode(stated.operations)
+    origin = "post-" + hashlib.sha256(said).hexdigest()[:32]
     at = stated.at or now()
     delta = fold((make_stamp(at, origin, number), op) for number, op in enumerate(stated.operations, 1))
-    expect_within(told.who, None, enumerate(stated.operations, 1), request.app.state.store)
-    writer: Writer = request.app.state.writer
+    expect_within(who.who, None, enumerate(stated.operations, 1), request.app.state.store)
     archive: Recorder = request.app.state.archive
     lines = [encode(operation) for operation in stated.operations]
     frame = frame_of_statements(origin, at, lines, archive.pack(b"", None, lines))
-    writer.do(lambda transaction: transaction.merge(delta), len(stated.operations), lambda _: [frame])
-    told.counts["applied"] = len(stated.operations)
-    return Taken(len(stated.operations))
+    taken = Taken(len(stated.operations))
+    keyed = once(request, stated, said)
+
+    def work(transaction: Transaction) -> tuple[Taken, bool]:
+        if keyed is not None and (before := keyed.answered(transaction)) is not None:
+            return before, True
+        transaction.merge(delta)
+        if keyed is not None:
+            keyed.keep(transaction, taken)
+        return taken, False
+
+    writer: Writer = request.app.state.writer
+    weight = max(taken.applied, len(said) // BYTES_OF_A_RECORD)
+    return writer.submit(work, weight, lambda done: [] if done[1] else [frame], poster)

@@ -217,6 +217,8 @@ class SqliteStore:
             for statement in script("schema").split(";\n"):
                 self._writer.execute(statement)
             self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        for statement in script("notes").split(";\n"):  # a file that is older may have none
+            self._writer.execute(statement)
         self._writer.execute("COMMIT")
         self._check_version(self._writer)
 
@@ -308,6 +310,16 @@ class SqliteTransaction:
         """See the port."""
         self._moment = self._moment or begin(self._db)
         merge.merge(self._db, delta, now(), self._moment)
+
+    def kept(self, name: str) -> str | None:
+        """See the port."""
+        row = self._db.execute(_MERGE["kept"], (name, now())).fetchone()
+        return row[0] if row else None
+
+    def keep(self, name: str, content: str, until: str) -> None:
+        """See the port."""
+        self._db.execute(_MERGE["forget_kept"], (now(),))
+        self._db.execute(_MERGE["keep"], (name, content, until))
 
 
 def _frontiers(

@@ -143,3 +143,13 @@ ON CONFLICT (site, segment) DO UPDATE SET
 
 -- name: progress
 UPDATE progress SET last_merge = ?, greatest_time = max(coalesce(greatest_time, ''), ?);
+
+-- name: kept
+SELECT content FROM note WHERE name = ? AND until > ?;
+
+-- name: keep
+INSERT INTO note (name, content, until) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET content = excluded.content, until = excluded.until;
+
+-- name: forget_kept
+DELETE FROM note WHERE name IN (SELECT name FROM note WHERE until <= ? ORDER BY until LIMIT 100);
