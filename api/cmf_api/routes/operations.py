@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from cmf.clock import now
 from cmf.core.delta import fold
@@ -13,10 +13,10 @@ from cmf.core.errors import BadRecord, InvalidValue
 from cmf.core.operations import check, check_time
 from cmf.core.records import make_stamp
 from cmf.core.values import encode
-from cmf_api.answers import Stated, Taken, answer, answers, asks
+from cmf_api.answers import BODY, Stated, Taken, answer, answers, asks
 from cmf_api.archive import Recorder
 from cmf_api.archive.taking import frame_of_statements
-from cmf_api.bodies import read_json
+from cmf_api.bodies import read_json, receiving
 from cmf_api.restriction import expect_within
 from cmf_api.told import told_of
 from cmf_api.writer import Writer
@@ -24,11 +24,11 @@ from cmf_api.writer import Writer
 router = APIRouter(tags=["operations"])
 
 
-@router.post("/v1/operations", responses=answers(Taken, 403, 413, 422, 503), openapi_extra=asks(Stated))
+@router.post("/v1/operations", responses=answers(Taken, *BODY), openapi_extra=asks(Stated))
 async def operations(request: Request) -> Response:
     """Take operations into the graph: all of them, or none."""
     stated = await read_json(request, Stated)
-    return answer(await run_in_threadpool(_take, request, stated))
+    return answer(await to_thread.run_sync(_take, request, stated, limiter=receiving(request)))
 
 
 def _take(request: Request, stated: Stated) -> Taken:
