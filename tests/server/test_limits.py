@@ -300,7 +300,7 @@ def test_many_tiny_requests_leave_the_server_as_it_was(tmp_path: Path, requests:
             thread.join()
         assert process.memory_info().rss - before < 60 << 20
         assert httpx.get(f"{server.url}/v1/journals/A").json()["segments"] == {}
-        assert server.log() == ""
+        assert "Traceback" not in server.log() and '"level": "error"' not in server.log()
 
 
 def test_a_read_that_takes_too_long_is_broken_off(tmp_path: Path) -> None:

