@@ -129,7 +129,7 @@ def test_heads_and_bodies_that_drip_are_given_up_and_others_served_meanwhile(tmp
         gone.set()
         dripper.join()
         ask(server)
-        assert httpx.get(f"{server.url}/v1/journals/A").json()["segments"] == {}
+        assert httpx.get(f"{server.url}/v1/journals/A", timeout=30).json()["segments"] == {}
 
 
 def test_what_is_too_large_or_no_http_is_refused_with_a_reason(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_is_too_large_or_no_http_is_refused_with_a_reason(tmp_path: Path) -
             status, _ = answered(_sent(server.port, sent, end=True))
             assert status in (400, 403, 404, 405, 431, 0), (sent[:60], status)
         parameters = "&".join(f"q{number}=x" for number in range(5_000))
-        assert httpx.get(f"{server.url}/v1/artifacts?{parameters}").status_code == 400
+        assert httpx.get(f"{server.url}/v1/artifacts?{parameters}", timeout=30).status_code == 400
         ask(server)
         assert psutil.Process(server.pid).memory_info().rss - before < 100 << 20
 
@@ -299,7 +299,7 @@ def test_many_tiny_requests_leave_the_server_as_it_was(tmp_path: Path, requests:
         for thread in floods:
             thread.join()
         assert process.memory_info().rss - before < 60 << 20
-        assert httpx.get(f"{server.url}/v1/journals/A").json()["segments"] == {}
+        assert httpx.get(f"{server.url}/v1/journals/A", timeout=30).json()["segments"] == {}
         assert "Traceback" not in server.log() and '"level": "error"' not in server.log()
 
 

@@ -46,7 +46,7 @@ def _fuzz(
 ) -> None:
     print(f"schemathesis, seed {seed}: CMF_TEST_FUZZ_SEED={seed} repeats it")
     known = _fill(server)
-    before = httpx.get(f"{server.url}/v1/artifacts/{known[0]}").json()
+    before = httpx.get(f"{server.url}/v1/artifacts/{known[0]}", timeout=60).json()
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"]
     command += [f"{server.url}/openapi.json", "--checks", "all", "--seed", str(seed), "--warnings", "off", *options]
     knowing = {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE), "CMF_TEST_FUZZ_KEYS": " ".join(known)}
@@ -55,13 +55,13 @@ def _fuzz(
     )
     told = done.stdout[-20_000:] + done.stderr[-5_000:]
     assert done.returncode == 0, f"seed {seed}\n{told}\n{server.log()[-5_000:]}"
-    operations = sum(map(len, httpx.get(f"{server.url}/openapi.json").json()["paths"].values()))
+    operations = sum(map(len, httpx.get(f"{server.url}/openapi.json", timeout=60).json()["paths"].values()))
     assert f"Tested: {operations}" in told
     faults = [line for line in server.log().splitlines() if "Traceback" in line or '"level": "error"' in line]
     assert not faults, faults[:5]
-    assert httpx.get(f"{server.url}/readyz").status_code == 200
+    assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
     # What was there is as it was, but for what may be said of anything.
-    after = httpx.get(f"{server.url}/v1/artifacts/{known[0]}").json()
+    after = httpx.get(f"{server.url}/v1/artifacts/{known[0]}", timeout=60).json()
     assert after["uses"][: len(before["uses"])] == before["uses"] and after["node"]["name"] == before["node"]["name"]
     opened = open_store()
     assert artifact("chain-1") in set(opened.all_keys())
@@ -74,6 +74,6 @@ def _fill(server: ServerProcess) -> list[str]:
     rows = ((1, 1_700_000_000.0, 0.5), (None, 1_700_000_001.0, 0.25))
     points = PutPoints(execution=run, series="loss", chunk=0, rows=rows)
     operations = [msgspec.to_builtins(operation) for operation in [*chain(3), *typical(5), points]]
-    answer = httpx.post(f"{server.url}/v1/operations", json={"operations": operations, "at": AT})
+    answer = httpx.post(f"{server.url}/v1/operations", json={"operations": operations, "at": AT}, timeout=60)
     assert answer.status_code == 200, answer.text
     return [artifact("chain-1"), artifact("output-0"), run]
