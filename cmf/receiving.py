@@ -32,7 +32,7 @@ def whole(response: httpx.Response, most_bytes: int, end: float) -> bytes:
         ServerUnreachable: it does not come.
     """
     body = bytearray()
-    for piece in _pieces(response):
+    for piece in pieces(response):
         body += piece
         if len(body) > most_bytes:
             raise ServerProblem(
@@ -52,7 +52,7 @@ def lines(response: httpx.Response, patience_seconds: float) -> Iterator[bytes]:
     """
     rest = bytearray()
     came, end = 0, time.monotonic() + patience_seconds
-    for piece in _pieces(response):
+    for piece in pieces(response):
         came += len(piece)
         if time.monotonic() > end:
             if came < SLOW_BYTES:
@@ -70,17 +70,22 @@ def lines(response: httpx.Response, patience_seconds: float) -> Iterator[bytes]:
         yield bytes(rest)
 
 
-def shown(text: str) -> str:
-    """What a server says, as it can be shown in a terminal: nothing in it acts on that."""
-    plain = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text[:SHOWN])
-    return plain if len(text) <= SHOWN else f"{plain}…"
+def pieces(response: httpx.Response) -> Iterator[bytes]:
+    """The body of an answer as it arrives.
 
-
-def _pieces(response: httpx.Response) -> Iterator[bytes]:
+    Raises:
+        ServerProblem: it is packed.
+    """
     packed = response.headers.get("content-encoding", "identity").strip().lower()
     if packed not in ("", "identity"):  # a piece of it could be thousands of times its size
         raise ServerProblem(f"{_named(response)}: the answer is packed ({shown(packed)}), which was not asked for")
     return response.iter_raw()
+
+
+def shown(text: str) -> str:
+    """What a server says, as it can be shown in a terminal: nothing in it acts on that."""
+    plain = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text[:SHOWN])
+    return plain if len(text) <= SHOWN else f"{plain}…"
 
 
 def _named(response: httpx.Response) -> str:
