@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import socket
+import threading
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -16,9 +18,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from cmf import __version__
-from cmf.core import errors
-from cmf.core.errors import BadQuestion, Gap, ServerBusy, ServerProblem, ServerRefused, ServerUnreachable
+from cmf import __version__, receiving
+from cmf.core.errors import InvalidValue, ServerProblem, ServerUnreachable
 from cmf.core.lineage import Question
 from cmf.core.model import Lineage, NodeDetail, Page, SeriesList, SeriesOfMany, Stats
 from cmf.core.records import Stamped, parse_stamped
@@ -37,6 +38,7 @@ from cmf.core.wire import (
     Shown,
 )
 from cmf.credentials import kept_token
+from cmf.refusals import error_of, told_in
 
 T = TypeVar("T")
 
@@ -76,10 +78,14 @@ class Remote:
         token = token or kept_token(self.url)
         self.asker = hashlib.sha256(f"{self.url}\0{token or ''}".encode()).hexdigest()[:26]
         """Names the server and who asks it, without saying either: what an answer has may depend on both."""
-        headers = {"User-Agent": f"cmf/{__version__}"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = {"User-Agent": f"cmf/{__version__}", "Accept-Encoding": "identity"}
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
         try:
             timeout = httpx.Timeout(timeout_seconds, connect=10.0)
+            # It follows no redirects: the token is for this address alone.
             self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+            self._patience_seconds = 5 * timeout_seconds
+            self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
             # Whoever drops a server need not think of its connection.
             weakref.finalize(self, self._client.close).atexit = close_at_exit
         except (httpx.InvalidURL, ValueError) as exc:
@@ -88,7 +94,11 @@ class Remote:
     def heads(self, site: str) -> dict[str, JournalHead]:
         """How far each segment of a site is on the server."""
         answer = self._get(f"/v1/journals/{site}", Journals)
-        return {name: JournalHead(sequence, answer.offsets[name]) for name, sequence in answer.segments.items()}
+        known = {name: JournalHead(at, answer.offsets.get(name, -1)) for name, at in answer.segments.items()}
+        for name, head in known.items():
+            if not (0 <= head.sequence < 2**53 and 0 <= head.offset < 2**53):
+                raise ServerProblem(f"{self.url}: it says of segment {receiving.shown(name)} what cannot be")
+        return known
 
     def push(self, site: str, segment: str, packed: bytes) -> Received:
         """Send consecutive lines of a segment, as `pack` made them; they are merged when this returns.
@@ -97,19 +107,16 @@ class Remote:
             Gap: lines before them are missing on the server.
         """
         headers = {"Content-Type": NDJSON, "Content-Encoding": "gzip", "Date": _date()}
-        return self._post(f"/v1/journals/{site}/{segment}", Received, content=packed, headers=headers)
+        received = self._post(f"/v1/journals/{site}/{segment}", Received, content=packed, headers=headers)
+        if abs(received.clock_ahead_seconds) >= 2**53:
+            raise ServerProblem(f"{self.url}: it says of the clock what cannot be")
+        return received
 
     def pull(self, question: PullQuestion, at_end: Callable[[EndOfPull], None] | None = None) -> Iterator[Stamped]:
         """The operations of a slice, as they arrive; when all have, `at_end` is told so."""
         headers = {"Content-Type": "application/json"}
         asked = encode(question)
-        with (
-            self._errors(),
-            self._client.stream("POST", "/v1/pull", content=asked, headers=headers, params=self._fresh) as response,
-        ):
-            if response.status_code != 200:
-                response.read()
-            self._check(response)
+        with self._answer("POST", "/v1/pull", content=asked, headers=headers, params=self._fresh) as response:
             yield from self._operations(response, at_end)
 
     def lineage(self, question: Question) -> Lineage:
@@ -158,30 +165,71 @@ class Remote:
         return self._ask("POST", path, answer, **({"params": self._fresh} if "json" in body else {}), **body)
 
     def _ask(self, method: str, path: str, answer: type[T], **request: Any) -> T:
-        with self._errors():
-            response = self._client.request(method, path, **request)
-        self._check(response)
+        end = time.monotonic() + self._patience_seconds
+        with self._answer(method, path, **request) as response:
+            content = receiving.whole(response, receiving.MAX_ANSWER_BYTES, end)
         try:
-            return msgspec.json.decode(response.content, type=answer)
-        except msgspec.DecodeError as exc:
+            return msgspec.json.decode(content, type=answer)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise ServerProblem(
                 f"{self.url}{path} answered what this version does not understand: {exc}; "
-                f"it is cmf {response.headers[SERVER_HEADER]}, this is cmf {__version__}"
+                f"it is cmf {receiving.shown(response.headers[SERVER_HEADER])}, this is cmf {__version__}"
             ) from exc
+
+    @contextmanager
+    def _answer(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
+        """An answer that is no refusal, of which the head was read."""
+        with self._errors():
+            response = self._send(self._client.build_request(method, path, **request))
+            try:
+                self._check(response)
+                yield response
+            finally:
+                response.close()
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        """The answer's head. What httpx limits is the pause between two bytes, not how long all of them take."""
+        request.extensions = {**request.extensions, "trace": self._note_socket}
+        watch = threading.Timer(self._patience_seconds, self._hang_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            return self._client.send(request, stream=True)
+        finally:
+            watch.cancel()
+
+    def _note_socket(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._sockets.add(info["return_value"].get_extra_info("socket"))
+
+    def _hang_up(self) -> None:
+        for connected in list(self._sockets):
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
 
     def _operations(self, response: httpx.Response, at_end: Callable[[EndOfPull], None] | None) -> Iterator[Stamped]:
         count = 0
-        for line in response.iter_lines():
-            if line.startswith('{"end"'):
-                end = msgspec.json.decode(line, type=EndOfPull)
+        for line in receiving.lines(response, self._patience_seconds):
+            if line.startswith(b'{"end"'):
+                end = self._end_of_pull(line)
                 if end.end != count:
                     raise ServerProblem(f"{self.url}: {count} of {end.end} operations arrived; pull again")
                 if at_end:
                     at_end(end)
                 return
-            yield parse_stamped(line.encode())
+            try:
+                stamped = parse_stamped(line)
+            except InvalidValue as exc:
+                raise ServerProblem(f"{self.url}: line {count + 1} is no operation ({exc}); pull again") from exc
+            yield stamped
             count += 1
         raise ServerProblem(f"{self.url}: the answer ended after {count} operations, unfinished; pull again")
+
+    def _end_of_pull(self, line: bytes) -> EndOfPull:
+        try:
+            return msgspec.json.decode(line, type=EndOfPull)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise ServerProblem(f"{self.url}: the end of the answer is not one ({exc}); pull again") from exc
 
     def _check(self, response: httpx.Response) -> None:
         """That it is an answer of a cmf server, and no refusal."""
@@ -189,20 +237,21 @@ class Remote:
             raise ServerProblem(
                 f"{self.url} answered {response.status_code}, but is not a cmf server; check the address"
             )
+        if response.is_redirect:
+            elsewhere = receiving.shown(response.headers.get("location", ""))
+            raise ServerProblem(f"{self.url} sends on to {elsewhere}, where nothing was sent; is that the address?")
         if missing := response.headers.get(BEHIND_HEADER):
             warnings.warn(
-                f"{self.url} does not have everything that was asked for yet ({_shortened(missing)}); "
+                f"{self.url} does not have everything that was asked for yet ({_shortened(receiving.shown(missing))}); "
                 f"what it answers may lack that, ask again in a moment",
                 BehindWarning,
                 stacklevel=2,
             )
         if response.status_code == 200:
             return
-        try:
-            problem = msgspec.json.decode(response.content, type=dict[str, Any])
-        except msgspec.DecodeError:
-            problem = {}
-        error = _as_error(f"{self.url}{response.request.url.path}", response.status_code, problem)
+        end = time.monotonic() + self._patience_seconds
+        problem = told_in(receiving.whole(response, receiving.MAX_REFUSAL_BYTES, end))
+        error = error_of(f"{self.url}{response.request.url.path}", response.status_code, problem)
         if isinstance(error, ServerUnreachable):
             asked = response.headers.get("retry-after", "")
             error.retry_after_seconds = float(asked) if asked.isdecimal() and len(asked) < 6 else 0.0
@@ -221,30 +270,6 @@ class Remote:
             raise error from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise ServerProblem(f"{self.url}: {exc}") from exc
-
-
-def _as_error(where: str, status: int, problem: dict[str, Any]) -> Exception:
-    """The error that a refusal stands for: the very one that the server raised, where it names one we know."""
-    detail = str(problem.get("detail", f"status {status}"))
-    match problem.get("code"):
-        case "UnknownKey":
-            return errors.UnknownKey(str(problem.get("asked")), tuple(problem.get("nearest", ())))
-        case "AmbiguousKey":
-            return errors.AmbiguousKey(str(problem.get("asked")), tuple(problem.get("candidates", ())))
-        case "Gap":
-            return Gap(str(problem.get("segment")), int(problem.get("wanted", 0)))
-        case "BadQuestion":
-            return BadQuestion(detail)
-        case "Busy":
-            return ServerBusy(f"{where}: {detail}")
-    if status == 503:
-        return ServerUnreachable(f"{where}: {detail}")
-    if status in (401, 403):
-        advice = "; run 'cmf login URL', or set CMF_TOKEN or CMF_TOKEN_FILE" if status == 401 else ""
-        return ServerRefused(f"{where}: {detail}{advice}", status, problem)
-    if status >= 500 and "request_id" in problem:  # a fault: the server's log has more, under this name
-        detail = f"{detail} (request {problem['request_id']})"
-    return ServerRefused(f"{where} refused: {detail}", status, problem)
 
 
 def pack(lines: Iterable[bytes]) -> bytes:

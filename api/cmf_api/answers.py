@@ -61,6 +61,17 @@ class Problem(msgspec.Struct, frozen=True):
     request_id: str | None = None
 
 
+EVERY: Final = (400, 401, 403, 422, 503)
+"""The statuses of errors that any route under `/v1` may answer."""
+
+BODY: Final = (408, 413, 415)
+"""Those of a route that takes a body, beside them."""
+
+_HEADERS: Final = {
+    401: {"WWW-Authenticate": "How to show a token."},
+    503: {"Retry-After": "In how many seconds to repeat the request."},
+}
+
 PUBLISHED: Final = (
     Lineage,
     NodeDetail,
@@ -91,9 +102,12 @@ def answers(form: type, *errors: int) -> dict[int | str, dict[str, Any]]:
     told: dict[int | str, dict[str, Any]] = {
         200: {"description": "OK", "content": {"application/json": {"schema": _reference(form)}}}
     }
-    # Each refuses a parameter that it does not know, but for the two that probes ask.
-    for status in errors if form is Health else (400, *errors):
+    for status in errors if form is Health else sorted({*EVERY, *errors}):
         told[status] = {"description": "An error", "content": {PROBLEM: {"schema": _reference(Problem)}}}
+        if headers := _HEADERS.get(status):
+            told[status]["headers"] = {
+                name: {"description": what, "schema": {"type": "string"}} for name, what in headers.items()
+            }
     return told
 
 

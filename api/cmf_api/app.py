@@ -21,9 +21,11 @@ from cmf_api.clocks import Clocks
 from cmf_api.following import Follower
 from cmf_api.freshness import MAX_WAITING, TellBehind
 from cmf_api.headers import Headers
+from cmf_api.limits import Limited
 from cmf_api.metrics import Metrics
 from cmf_api.parameters import only_declared
 from cmf_api.pulse import pulse
+from cmf_api.rates import Rationed
 from cmf_api.readiness import Measured, Readiness
 from cmf_api.routes import archive, health, journals, lineage, nodes, operations, pull, series, sites, token
 from cmf_api.settings import ServerSettings
@@ -77,6 +79,8 @@ def create_app(settings: ServerSettings, store: Store) -> FastAPI:
         app.include_router(room.router, dependencies=[Depends(only_declared)])
     errors.install(app)
     app.add_middleware(TellBehind)
+    app.add_middleware(Limited, limits=settings.limits)
+    app.add_middleware(Rationed, limits=settings.limits)
     app.add_middleware(Scopes)
     app.add_middleware(Audited, log=AuditLog(settings.home / AUDIT_FILE))
     app.add_middleware(Gate, tokens=Tokens(settings.home / TOKENS_FILE, settings.token), any_host=settings.any_host)

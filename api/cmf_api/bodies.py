@@ -8,10 +8,12 @@ from typing import TypeVar
 
 import msgspec
 import zstandard
+from anyio import to_thread
 from fastapi import Request
 
 from cmf.core.errors import BadQuestion, BadRecord
 from cmf.core.records import MAX_LINE_BYTES
+from cmf_api.duplicates import refuse_in_body
 from cmf_api.errors import TooLarge, UnsupportedBody
 from cmf_api.settings import ServerSettings
 
@@ -19,6 +21,8 @@ T = TypeVar("T")
 
 _PIECE = 1 << 18
 _ZSTD_STEP = 64
+_GZIP_STEP = 1 << 14
+_MAX_MEMBERS = 10_000
 
 
 async def read(request: Request, media_type: str) -> bytes:
@@ -42,15 +46,41 @@ async def read(request: Request, media_type: str) -> bytes:
 
 
 async def read_json(request: Request, form: type[T]) -> T:
-    """The body as a value of a form.
+    """The body as a value of a form. Few are decoded at once: as values they are many times their size.
 
     Raises:
         BadQuestion: it is not one.
-        UnsupportedBody: it does not say that it is JSON.
+        UnsupportedBody, TooLarge: see `read_text_of_json`.
     """
+    body = await read_text_of_json(request)
+    return await to_thread.run_sync(decoded, body, form, limiter=request.app.state.receiving)
+
+
+async def read_text_of_json(request: Request) -> bytes:
+    """The body, JSON that is yet to be `decoded`.
+
+    Raises:
+        UnsupportedBody: it is packed, or does not say that it is JSON.
+        TooLarge: it is larger than this server takes, or has more values.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedBody("Content-Encoding: this route takes JSON as it is, not packed")
     body = await read(request, "application/json")
+    if _values(body) > (most := settings_of(request).max_values):
+        raise TooLarge(f"the body has more than {most} values; send fewer")
+    return body
+
+
+def decoded(body: bytes, form: type[T]) -> T:
+    """A body of JSON as a value of a form.
+
+    Raises:
+        BadQuestion: it is not one.
+    """
     try:
-        return msgspec.json.decode(body, type=form)
+        value = msgspec.json.decode(body, type=form)
+        refuse_in_body(body)
+        return value
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         raise BadQuestion(f"the body is no valid JSON for this route: {exc}") from exc
 
@@ -64,20 +94,26 @@ def lines(body: bytes, encoding: str | None, settings: ServerSettings) -> list[b
         UnsupportedBody: the encoding is not gzip or zstd.
     """
     found: list[bytes] = []
-    rest = b""
-    size = 0
+    rest = bytearray()
+    size = values = 0
     for piece in _unpacked(body, encoding, found):
         size += len(piece)
+        values += _values(piece)
         if size > settings.max_unpacked_bytes:
             raise TooLarge(f"the body is larger than {settings.max_unpacked_bytes} bytes unpacked", len(found) + 1)
         if len(found) + piece.count(b"\n") > settings.max_lines:
             raise TooLarge(f"the body has more than {settings.max_lines} lines; send fewer", settings.max_lines + 1)
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in (*whole, rest):
-            if len(line) > MAX_LINE_BYTES:
-                raise TooLarge(f"the line is longer than {MAX_LINE_BYTES} bytes", len(found) + 1)
-            found.append(line)
-        found.pop()
+        if values > settings.max_values:
+            raise TooLarge(f"the body has more than {settings.max_values} values; send fewer", len(found) + 1)
+        # Pieces may be of a few bytes: each is looked at once, and no line is put together more often than it has ends.
+        whole, end, behind = piece.rpartition(b"\n")
+        if end:
+            for line in (bytes(rest) + whole).split(b"\n"):
+                _expect_short(line, found)
+                found.append(line)
+            rest.clear()
+        rest += behind
+        _expect_short(rest, found)
     if rest:
         raise BadRecord(len(found) + 1, "the line has no end; each line ends with a newline")
     return found
@@ -88,6 +124,16 @@ def announced_bytes(request: Request) -> int:
     limit = settings_of(request).max_body_bytes
     said = request.headers.get("content-length", "")
     return min(int(said), limit) if said.isdecimal() and len(said) < 16 else limit
+
+
+def _expect_short(line: bytes | bytearray, before: list[bytes]) -> None:
+    if len(line) > MAX_LINE_BYTES:
+        raise TooLarge(f"the line is longer than {MAX_LINE_BYTES} bytes", len(before) + 1)
+
+
+def _values(text: bytes) -> int:
+    """How many values a piece of JSON has, at most: the least of them takes 30 times its text."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def settings_of(request: Request) -> ServerSettings:
@@ -113,16 +159,24 @@ def _unpacked(body: bytes, encoding: str | None, found: list[bytes]) -> Iterator
 
 
 def _gunzipped(body: bytes) -> Iterator[bytes]:
-    """The members of a gzip body, one after the other."""
-    while body:
+    """The members of a gzip body, one after the other.
+
+    What is left over is copied at each step, so steps are short: a body may be many members without content.
+    """
+    start = members = 0
+    while start < len(body):
+        if (members := members + 1) > _MAX_MEMBERS:
+            raise EOFError(f"it has more than {_MAX_MEMBERS} members")
         unpacker = zlib.decompressobj(wbits=31)
         while not unpacker.eof:
-            piece = unpacker.decompress(body, _PIECE)
-            body = unpacker.unconsumed_tail
-            if not piece and not body and not unpacker.eof:
-                raise EOFError("it ends too early")
-            yield piece
-        body = unpacker.unused_data
+            step = unpacker.unconsumed_tail
+            if not step:
+                step = body[start : start + _GZIP_STEP]
+                start += len(step)
+                if not step:
+                    raise EOFError("it ends too early")
+            yield unpacker.decompress(step, _PIECE)
+        start -= len(unpacker.unused_data)
 
 
 def _unzstd(body: bytes) -> Iterator[bytes]:

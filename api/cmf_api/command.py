@@ -51,6 +51,10 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="How many processes serve this address, one for each core, say.")
     ] = 1,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0, help="Requests a second of one client, on average; 0: any. On loopback 0, else 100."),
+    ] = None,
     insecure: Annotated[bool, typer.Option(help="Listen beyond this machine without asking for a token.")] = False,
     log_level: Annotated[str, typer.Option(help="The least that is logged: debug, info, warning, error.")] = "info",
     log_file: Annotated[Path | None, typer.Option(help="A file for the log, instead of stderr.")] = None,
@@ -70,8 +74,11 @@ def serve(
         from cmf_api.audit import AUDIT_FILE, AuditLog
     except ImportError as exc:
         raise MissingExtra("cmf server", "server") from exc
-    from cmf_api.exposure import check_exposure, check_tls, words
+    from cmf_api.connections import guarded as guarded_by
+    from cmf_api.connections import limits_of
+    from cmf_api.exposure import check_exposure, check_tls, is_loopback, words
     from cmf_api.home import default_store, home_of
+    from cmf_api.limits import READ_SECONDS
     from cmf_api.logs import configure
     from cmf_api.metrics import count_together
     from cmf_api.serving import serve_until_told
@@ -88,13 +95,14 @@ def serve(
         freshness_seconds=freshness_seconds,
         archive=archive,
         min_free_bytes=min_free << 20,
+        limits=limits_of(rate, is_open=bool(proxy) or not is_loopback(host)),
     )
     guarded = Tokens(settings.home / TOKENS_FILE, settings.token).are_asked()
     check_exposure(host, guarded, insecure, proxy)
     check_tls(tls_cert, tls_key)
     AuditLog(settings.home / AUDIT_FILE).check()
     secret = read_secret(store_password_file) if store_password_file else None
-    opened = open_store(url, secret)
+    opened = open_store(url, secret, READ_SECONDS)
 
     def serve_here(store: Store) -> None:
         app = create_app(settings, store)
@@ -105,7 +113,9 @@ def serve(
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=grace,
-            timeout_keep_alive=75,
+            timeout_keep_alive=settings.limits.idle_seconds,
+            http=guarded_by(settings.limits),
+            ws="none",
             proxy_headers=bool(proxy),
             forwarded_allow_ips=list(proxy or ()),
             server_header=False,
@@ -137,7 +147,9 @@ def serve(
     else:
         count_together(settings.home / "metrics")
         opened.close()  # each worker has its own; this one has shown that there can be one
-        Workers(workers, lambda: serve_here(open_store(url, secret)), _tell, stop_seconds=grace + 20).run()
+        Workers(
+            workers, lambda: serve_here(open_store(url, secret, READ_SECONDS)), _tell, stop_seconds=grace + 20
+        ).run()
 
 
 def _tell(text: str) -> None:

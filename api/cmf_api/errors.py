@@ -81,6 +81,10 @@ class UnsupportedBody(errors.CmfError):
     """A body is of a type or encoding that this route does not take."""
 
 
+class TooSlow(errors.CmfError):
+    """A request did not come in time."""
+
+
 class NothingKept(errors.CmfError):
     """What is asked for is kept by a server that is set up to keep it, and this one is not."""
 
@@ -116,6 +120,7 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
     AuditUnwritable: 503,
     UnsupportedBody: 415,
     Busy: 503,
+    TooSlow: 408,
 }
 """Every error that a route may raise; anything else is a fault of the server and a 500."""
 
@@ -127,6 +132,8 @@ def problem(status: int, code: str, detail: str, **extensions: Any) -> Response:
     headers = {}
     if status == 503:
         headers["Retry-After"] = str(extensions.get("retry_after_seconds", RETRY_AFTER_SECONDS))
+    if status == 408:
+        headers["Connection"] = "close"
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = {"type": f"urn:cmf:error:{code}", "title": code, "status": status, "detail": detail, "code": code}

@@ -21,6 +21,7 @@ from cmf.clock import now
 from cmf.core.chunks import Chunk, Merged
 from cmf.core.errors import ChainBroken, CmfError, Gap, ServerProblem, StoreUnavailable
 from cmf.core.store import Head, Store, Transaction
+from cmf.receiving import pieces
 from cmf.remote import Remote
 from cmf_api.archive import Frame
 from cmf_api.archive.frames import (
@@ -87,11 +88,8 @@ class ArchiveOf(Remote):
         asked = {"after": cursor} if cursor else {}
         began = time.monotonic()
         with SpooledTemporaryFile(max_size=16 << 20) as file:
-            with self._errors(), self._client.stream("GET", "/v1/archive", params=asked) as response:
-                if response.status_code != 200:
-                    response.read()
-                self._check(response)
-                for piece in response.iter_bytes():
+            with self._answer("GET", "/v1/archive", params=asked) as response:
+                for piece in pieces(response):
                     file.write(piece)
                     # One that never ends must not keep us from the others.
                     if file.tell() > MAX_ANSWER_BYTES or time.monotonic() - began > MAX_ANSWER_SECONDS:

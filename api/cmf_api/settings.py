@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from cmf.core.errors import SettingsProblem
+from cmf_api.limits import Limits
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether everything that is accepted is kept as it was received."""
     max_waiting_bytes: int = 64 << 20
     """How many bytes the bodies of pushes that come and wait may have together."""
+    limits: Limits = Limits()
+    """Time and memory that a request may take; see `Limits`."""
+    max_values: int = 2_000_000
+    """The greatest number of values in a request, counted by `,`, `[` and `{`: a small one takes 64 bytes of memory."""
     max_waiting: int = 64
     """How many pushes may wait their turn before others are asked to come back later."""
     min_free_bytes: int = 100 << 20

@@ -28,15 +28,17 @@ def path_of(url: str) -> Path:
     return Path(rest[1:])
 
 
-def open_store(url: str, secret: str | None = None) -> Store:
+def open_store(url: str, secret: str | None = None, read_seconds: float | None = None) -> Store:
     """The store at this URL. `secret` is a Neo4j's `password` or `user/password`, kept out of the URL.
+
+    `read_seconds` is how long a read of an embedded store may take; a Neo4j has its own limit.
 
     Raises:
         SettingsProblem: the URL names no store.
         StoreUnavailable: the embedded store's file cannot be opened. (A Neo4j may be down at the start.)
     """
     if is_embedded(url):
-        return SqliteStore(path_of(url), durable=True)
+        return SqliteStore(path_of(url), durable=True, read_seconds=read_seconds)
     scheme = url.partition("://")[0]
     if scheme.split("+")[0] in ("neo4j", "bolt"):
         from cmf_graph.store import Neo4jStore

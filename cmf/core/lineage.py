@@ -21,6 +21,8 @@ from cmf.core.store import Step, Store
 
 MAX_DEPTH = 1_000_000
 MAX_LIMIT = 10_000_000
+MAX_ROOTS = 10_000
+"""How many artifacts and executions a question may name."""
 DEFAULT_LIMIT = 10_000
 """The greatest number of nodes in an answer, unless a question asks for more."""
 
@@ -28,7 +30,7 @@ DEFAULT_LIMIT = 10_000
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is asked: the lineage of nodes, in a direction, up to a depth in hops (None: all of it)."""
 
-    keys: tuple[str, ...]
+    keys: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_ROOTS)]
     direction: Direction = "both"
     depth: Annotated[int, msgspec.Meta(ge=0, le=MAX_DEPTH)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT

@@ -11,6 +11,9 @@ from cmf.core.store import Store
 SHOWN = 10
 """How many candidates or near matches an error names."""
 
+MAX_KEY = 233
+"""The greatest length of a key."""
+
 _PREFIX = re.compile(r"([a-z0-9][a-z0-9-]*:)?[0-9A-Za-z._=+/-]*")
 _LAST = "\x7f"
 """Sorts behind every character of a key."""
@@ -36,14 +39,20 @@ def resolve(store: Store, asked: str) -> str:
 def nearest(store: Store, asked: str) -> tuple[str, ...]:
     """Keys that begin as `asked` does, as far as any does, but with at least three digits of it."""
     scheme, colon, digest = asked.rpartition(":")
-    for length in range(len(digest) - 1, 2, -1):
+    nearest: tuple[str, ...] = ()
+    # What begins with more of it begins with less of it too, so halving finds the most that any begins with.
+    enough, most = 3, min(len(digest), MAX_KEY) - 1
+    while enough <= most:
+        length = (enough + most) // 2
         if found := list(_beginning_with(store, scheme + colon + digest[:length])):
-            return tuple(found[:3])
-    return ()
+            nearest, enough = tuple(found[:3]), length + 1
+        else:
+            most = length - 1
+    return nearest
 
 
 def _beginning_with(store: Store, asked: str) -> Iterator[str]:
-    if not asked or not _PREFIX.fullmatch(asked):
+    if not 0 < len(asked) <= MAX_KEY or not _PREFIX.fullmatch(asked):
         return
     if ":" in asked:
         yield from store.keys(asked, asked + _LAST, SHOWN + 1)

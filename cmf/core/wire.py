@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from cmf.core.lineage import MAX_DEPTH
 from cmf.core.model import Direction
 
 SERVER_HEADER: Final = "Cmf-Server"
@@ -18,6 +19,10 @@ NDJSON: Final = "application/x-ndjson"
 
 CLOCK_TOLERANCE_SECONDS: Final = 300
 """How far a site's clock may be from the server's before it is told."""
+
+
+MAX_GROUPS: Final = 100
+"""How many projects, and how many pipelines, a pull may name: each is a question of its own to the store."""
 
 
 class Journals(msgspec.Struct, frozen=True):
@@ -80,10 +85,10 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """A part of a graph: artifacts with their chain, and all of some projects and pipelines."""
 
     artifacts: tuple[str, ...] = ()
-    projects: tuple[ProjectBranch, ...] = ()
-    pipelines: tuple[str, ...] = ()
+    projects: Annotated[tuple[ProjectBranch, ...], msgspec.Meta(max_length=MAX_GROUPS)] = ()
+    pipelines: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_GROUPS)] = ()
     direction: Direction = "both"
-    depth: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    depth: Annotated[int, msgspec.Meta(ge=0, le=MAX_DEPTH)] | None = None
 
 
 class PullQuestion(Slice, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

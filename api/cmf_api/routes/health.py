@@ -50,7 +50,7 @@ async def metrics(request: Request) -> Response:
     return Response(await run_in_threadpool(of.text), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.get("/v1/stats", dependencies=[Depends(fresh)], responses=answers(Stats, 503))
+@router.get("/v1/stats", dependencies=[Depends(fresh)], responses=answers(Stats))
 def stats(request: Request) -> Response:
     """Counts by kind and by artifact type, how many sites have pushed, the last merge, and whose clock is off."""
     store: Store = request.app.state.store

@@ -15,11 +15,12 @@ from cmf.core.chunks import Chunk, Merged
 from cmf.core.errors import BadRecord
 from cmf.core.store import Store
 from cmf.core.wire import NDJSON, Journals, Received
-from cmf_api.answers import Name, answer, answers
+from cmf_api.answers import BODY, Name, answer, answers
 from cmf_api.archive import Recorder
 from cmf_api.archive.taking import frame_of_chunk
 from cmf_api.bodies import announced_bytes, lines, read, settings_of
 from cmf_api.clocks import Clocks, ahead_seconds, stamped_ahead_seconds
+from cmf_api.duplicates import refuse_in_lines
 from cmf_api.freshness import fresh
 from cmf_api.pulse import count_merged
 from cmf_api.restriction import expect_within
@@ -45,7 +46,7 @@ def heads(request: Request, site: Name) -> Response:
 
 @router.post(
     "/v1/journals/{site}/{segment}",
-    responses=answers(Received, 403, 409, 413, 415, 422, 503),
+    responses=answers(Received, *BODY, 409),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -84,6 +85,7 @@ def _receive(
         raise BadRecord(1, "there is no line")
     told.counts["lines"] = len(received)
     chunk = chunks.parse(site, segment, received)
+    refuse_in_lines(received, chunk.records)
     start = 2 if chunk.header else 1
     expect_within(told.who, site, enumerate((record.op for record in chunk.records), start), request.app.state.store)
     archive: Recorder = request.app.state.archive

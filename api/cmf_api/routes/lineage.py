@@ -9,19 +9,18 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from cmf.core import lineage as rules
-from cmf.core.errors import BadQuestion
 from cmf.core.lineage import DEFAULT_LIMIT, MAX_DEPTH, MAX_LIMIT, Question
 from cmf.core.model import Lineage
 from cmf.core.resolve import resolve
 from cmf.core.store import Store
-from cmf_api.answers import Key, answer, answers, asks
+from cmf_api.answers import BODY, Key, answer, answers, asks
 from cmf_api.bodies import read_json
 from cmf_api.freshness import behind_of, fresh
 
 router = APIRouter(tags=["lineage"], dependencies=[Depends(fresh)])
 
 
-@router.get("/v1/lineage/{key:path}", responses=answers(Lineage, 404, 409, 422, 503))
+@router.get("/v1/lineage/{key:path}", responses=answers(Lineage, 404, 409))
 def lineage(
     request: Request,
     key: Key,
@@ -35,12 +34,10 @@ def lineage(
     return _ask(request, question)
 
 
-@router.post("/v1/lineage", responses=answers(Lineage, 404, 409, 422, 503), openapi_extra=asks(Question))
+@router.post("/v1/lineage", responses=answers(Lineage, *BODY, 404, 409), openapi_extra=asks(Question))
 async def lineage_of_many(request: Request) -> Response:
     """The lineage of many artifacts and executions together."""
     question = await read_json(request, Question)
-    if not question.keys:
-        raise BadQuestion("keys is empty; name at least one artifact or execution")
     return await run_in_threadpool(_ask, request, question)
 
 

@@ -38,37 +38,37 @@ async def _filters(
 Narrowed = Annotated[Filters, Depends(_filters)]
 
 
-@router.get("/v1/artifacts", responses=answers(Page, 422, 503))
+@router.get("/v1/artifacts", responses=answers(Page))
 def artifacts(request: Request, filters: Narrowed, limit: Limit = 100, cursor: Text = None) -> Response:
     """Artifacts, newest first. `pipeline`, `stage` and `project` are those of an execution that uses them."""
     return _list(request, "artifact", filters, limit, cursor)
 
 
-@router.get("/v1/executions", responses=answers(Page, 422, 503))
+@router.get("/v1/executions", responses=answers(Page))
 def executions(request: Request, filters: Narrowed, limit: Limit = 100, cursor: Text = None) -> Response:
     """Executions, newest first."""
     return _list(request, "execution", filters, limit, cursor)
 
 
-@router.get("/v1/pipelines", responses=answers(Page, 422, 503))
+@router.get("/v1/pipelines", responses=answers(Page))
 def pipelines(request: Request, filters: Narrowed, limit: Limit = 100, cursor: Text = None) -> Response:
     """Pipelines, by name."""
     return _list(request, "pipeline", filters, limit, cursor)
 
 
-@router.get("/v1/artifacts/{key:path}", responses=answers(NodeDetail, 404, 409, 503))
+@router.get("/v1/artifacts/{key:path}", responses=answers(NodeDetail, 404, 409))
 def artifact(request: Request, key: Key, limit: Limit = 100) -> Response:
     """One artifact, whole, with up to `limit` of its uses."""
     return _one(request, key, "artifact", limit)
 
 
-@router.get("/v1/executions/{key:path}", responses=answers(NodeDetail, 404, 409, 503))
+@router.get("/v1/executions/{key:path}", responses=answers(NodeDetail, 404, 409))
 def execution(request: Request, key: Key, limit: Limit = 100) -> Response:
     """One execution, whole, with up to `limit` of its uses."""
     return _one(request, key, "execution", limit)
 
 
-@router.get("/v1/pipelines/{name:path}", responses=answers(NodeDetail, 404, 503))
+@router.get("/v1/pipelines/{name:path}", responses=answers(NodeDetail, 404))
 def pipeline(request: Request, name: str) -> Response:
     """The pipeline of this name; of several in different namespaces, the first."""
     store: Store = request.app.state.store
@@ -78,7 +78,7 @@ def pipeline(request: Request, name: str) -> Response:
     return answer(store.detail(found[0].key, MAX_PAGE))
 
 
-@router.get("/v1/resolve/{asked:path}", responses=answers(Resolved, 404, 409, 503))
+@router.get("/v1/resolve/{asked:path}", responses=answers(Resolved, 404, 409))
 def resolved(request: Request, asked: str) -> Response:
     """The key that has this prefix, or else the artifact last used under this path."""
     return answer(Resolved(resolve(request.app.state.store, asked)))

@@ -17,10 +17,10 @@ from cmf.core.operations import check, check_time
 from cmf.core.records import make_stamp
 from cmf.core.store import Transaction
 from cmf.core.values import encode
-from cmf_api.answers import Stated, Taken, answer, answers, asks
+from cmf_api.answers import BODY, Stated, Taken, answer, answers, asks
 from cmf_api.archive import Recorder
 from cmf_api.archive.taking import frame_of_statements
-from cmf_api.bodies import announced_bytes, read_json
+from cmf_api.bodies import announced_bytes, decoded, read_text_of_json
 from cmf_api.idempotency import HEADER, REPLAYED_HEADER, key_of, once
 from cmf_api.restriction import expect_within
 from cmf_api.told import told_of
@@ -32,7 +32,7 @@ router = APIRouter(tags=["operations"])
 
 @router.post(
     "/v1/operations",
-    responses=answers(Taken, 403, 413, 415, 422, 503),
+    responses=answers(Taken, *BODY),
     openapi_extra=asks(Stated)
     | {
         "parameters": [
@@ -54,11 +54,10 @@ async def operations(request: Request) -> Response:
     writer: Writer = request.app.state.writer
     # Whoever keeps no journal has no name of a site: those of one machine share the turns.
     poster = f"post:{request.client.host if request.client else ''}"
-    size = announced_bytes(request)
-    async with turns.place(poster, size) as place:
-        stated = await read_json(request, Stated)
-        async with place.turn(size):
-            work = partial(_state, request, stated, poster)
+    async with turns.place(poster, announced_bytes(request)) as place:
+        body = await read_text_of_json(request)
+        async with place.turn(len(body)):
+            work = partial(_state, request, body, poster)
             outcome = asyncio.wrap_future(await to_thread.run_sync(work, limiter=request.app.state.receiving))
             if writer.is_full:
                 await outcome
@@ -70,8 +69,9 @@ async def operations(request: Request) -> Response:
     return told
 
 
-def _state(request: Request, stated: Stated, poster: str) -> Future[tuple[Taken, bool]]:
+def _state(request: Request, body: bytes, poster: str) -> Future[tuple[Taken, bool]]:
     """Let operations wait for the store; → what tells the answer, and whether it was given before."""
+    stated = decoded(body, Stated)
     who = told_of(request.scope)
     who.counts["operations"] = len(stated.operations)
     if stated.at is not None:

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from cmf.core.slices import answer, statements
 from cmf.core.store import Store
 from cmf.core.wire import NDJSON, PullQuestion
-from cmf_api.answers import answers, asks
+from cmf_api.answers import BODY, answers, asks
 from cmf_api.bodies import read_json
 from cmf_api.freshness import fresh
 
@@ -19,7 +19,7 @@ router = APIRouter(tags=["pull"], dependencies=[Depends(fresh)])
 @router.post(
     "/v1/pull",
     response_class=StreamingResponse,
-    responses=answers(PullQuestion, 422, 503)
+    responses=answers(PullQuestion, *BODY)
     | {
         200: {
             "description": "Operations with their stamps, one a line; the last line counts them and names the version.",

@@ -29,6 +29,9 @@ T = TypeVar("T")
 SCHEMA_VERSION = 3
 ROWS_PAGE = 10_000
 """Rows of a list without end that are read at once."""
+LOOK_EVERY = 100_000
+"""After so many of SQLite's steps, some milliseconds, it is asked whether a read has taken too long."""
+
 POINTS_PAGE = 16
 """Chunks of points that are read at once: up to 160,000 points, most often far fewer."""
 
@@ -41,11 +44,15 @@ class SqliteStore:
     """A store in one file.
 
     `durable` waits for the disk at each commit: a server's store is the truth, a clone's is a view of its
-    journal. `patience_seconds` is how long a write waits for another process's.
+    journal. `patience_seconds` is how long a write waits for another process's, `read_seconds` how long a read may
+    take (None: as long as it takes).
     """
 
-    def __init__(self, path: Path, *, durable: bool, patience_seconds: float = 10.0) -> None:
+    def __init__(
+        self, path: Path, *, durable: bool, patience_seconds: float = 10.0, read_seconds: float | None = None
+    ) -> None:
         self.path = path
+        self._read_seconds = read_seconds
         self._durable = durable
         self._patience = patience_seconds
         self._connections: list[sqlite3.Connection] = []
@@ -269,20 +276,34 @@ class SqliteStore:
             if db is None:
                 with self._lock:
                     db = self._own.reader = self._connect()
+                db.set_progress_handler(self._is_late, LOOK_EVERY)
             if db.in_transaction:
                 yield db
                 return
+            self._own.end = None if self._read_seconds is None else time.monotonic() + self._read_seconds
             db.execute("BEGIN")
             try:
                 yield db
             finally:
+                self._own.end = None
                 db.execute("COMMIT")
+
+    def _is_late(self) -> bool:
+        """Whether what this thread reads has taken too long; SQLite asks, and breaks off."""
+        end: float | None = getattr(self._own, "end", None)
+        return end is not None and time.monotonic() > end
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.OperationalError, sqlite3.ProgrammingError, OSError) as exc:
+        except sqlite3.OperationalError as exc:
+            if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise StoreUnavailable(
+                    f"the answer took longer than {self._read_seconds:g} seconds; ask for less: a limit or depth"
+                ) from exc
+            raise StoreUnavailable(f"{self.path}: {exc}; nothing was changed, try again") from exc
+        except (sqlite3.ProgrammingError, OSError) as exc:
             raise StoreUnavailable(f"{self.path}: {exc}; nothing was changed, try again") from exc
         except sqlite3.DatabaseError as exc:
             raise StoreIncompatible(
