@@ -206,6 +206,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """How much a store holds: counts by kind and by artifact type, how many sites have pushed, the last merge.
 
     `version` names the store and this moment of it; it changes with each merge.
+    `pruned` counts the executions and artifacts that were pruned and stay away.
     `clocks`, which only a server tells: by how many seconds the clocks of sites were ahead of its own (negative:
     behind) at their last push since it started, of those that were off by more than five minutes. `upstreams`, which
     only a server tells too: the servers that it takes from, by name.
@@ -216,6 +217,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     sites: int
     last_merge: str | None
     version: str = ""
+    pruned: int = 0
     clocks: dict[str, int] = {}
     upstreams: dict[str, UpstreamLag] = {}
 

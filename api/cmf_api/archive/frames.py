@@ -10,6 +10,9 @@ So `zcat` shows all of a file:
     {"kind":"statements","at":"…","bytes":412,"origin":"post-…","time":"…","count":2}
     {"is":"SetProperty",…}
     …
+    {"kind":"prune","at":"…","bytes":512,"count":12}
+    {"pruned":"execution:…"}
+    …
 
 `bytes` is the length of the second member, 0 where there is none; a body that came as gzip is kept as it came.
 """
@@ -83,6 +86,12 @@ class StatementsFrame(_Header, frozen=True, kw_only=True, tag="statements"):
     via: tuple[Origin, ...] = ()
 
 
+class PruneFrame(_Header, frozen=True, kw_only=True, tag="prune"):
+    """What was pruned, a key a line, and the operations that stand for it since; see `cmf_api.pruning`."""
+
+    count: int
+
+
 class EndFrame(_Header, frozen=True, kw_only=True, tag="end"):
     """The last frame of an answer: where the next one begins.
 
@@ -104,7 +113,7 @@ class UnknownFrame(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-Known = ArchiveFrame | ChunkFrame | StatementsFrame | EndFrame
+Known = ArchiveFrame | ChunkFrame | StatementsFrame | PruneFrame | EndFrame
 """Every kind of frame that this version knows."""
 
 Header = Known | UnknownFrame
@@ -113,7 +122,7 @@ Header = Known | UnknownFrame
 class Frame(NamedTuple):
     """What is to be kept: its time and length are filled in when it is."""
 
-    header: ChunkFrame | StatementsFrame
+    header: ChunkFrame | StatementsFrame | PruneFrame
     body: bytes
 
 
@@ -180,7 +189,9 @@ def check_body(body: bytes) -> None:
 
 _KNOWN: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
 _UNKNOWN = msgspec.json.Decoder(UnknownFrame)
-_KINDS: Final = {kind.__struct_config__.tag for kind in (ArchiveFrame, ChunkFrame, StatementsFrame, EndFrame)}
+_KINDS: Final = {
+    kind.__struct_config__.tag for kind in (ArchiveFrame, ChunkFrame, StatementsFrame, PruneFrame, EndFrame)
+}
 
 
 def _parse(line: bytes) -> Header:
