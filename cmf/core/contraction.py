@@ -120,7 +120,7 @@ def _made(
         mask = sum(1 << sources[artifact] for artifact in inputs)
         out = sum(1 << sinks[artifact] for artifact in outputs)
         between = [key for key in executions if reached.get(key, 0) & mask and reaching.get(key, 0) & out]
-        count = sum(counts.get(key, 1) for key in between)
+        count = min(sum(counts.get(key, 1) for key in between), 2**53 - 1)
         yield Contraction(tuple(sorted(inputs)), tuple(sorted(outputs)), tuple(between), count, is_retracted)
 
 

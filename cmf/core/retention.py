@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from cmf.core.answers import listed_at
-from cmf.core.contraction import TYPE, is_contraction
+from cmf.core.contraction import COUNT, TYPE, is_contraction
 from cmf.core.delta import Delta, Register
 from cmf.core.errors import BadQuestion
 from cmf.core.identity import kind_of
@@ -237,7 +237,7 @@ def _is_meant(node: Execution, wanted: Wanted) -> bool:
         and (not (wanted.pipelines and wanted.keys) or node.pipeline in wanted.pipelines)
         and (not wanted.statuses or node.status in wanted.statuses)
         and (not wanted.retracted or node.retracted is not None)
-        and (bool(wanted.keys) or node.type != TYPE)
+        and (bool(wanted.keys) or not (node.type == TYPE and COUNT in node.properties))
     )
 
 

@@ -88,6 +88,11 @@ def test_old_executions_go_and_late_pushes_do_not_bring_them_back(
         assert sorted(listed["executions"]) == sorted(was[:8])
         assert listed["outputs"] == sorted([artifact("chain-2"), artifact("chain-8")])
 
+        pulling = Repository.create(tmp_path / "pulling")
+        everything = PullQuestion(artifacts=(artifact(f"chain-{LENGTH}"),))
+        sync.pull(pulling, Remote(served.url), everything)
+        known = set(pulling.view.all_keys())
+
         # Beside the server, which goes on.
         assert "pruned 8 executions and 7 artifacts, with 16 uses" in prune(store_url, home, *asked, "--yes")
         assert not set(was[:8]) & set(store.all_keys())
@@ -99,16 +104,20 @@ def test_old_executions_go_and_late_pushes_do_not_bring_them_back(
         assert (answer.status_code, answer.json()["code"], answer.json()["key"]) == (410, "PrunedKey", was[3])
         assert "was pruned from this graph at" in cli("show", was[3][:20], "--server", served.url, code=1)
 
-        # The same site again under another name, and the clone that pulled before.
+        # The same site again under another name.
         late = record(tmp_path / "late", list(chain(LENGTH)))
         assert sync.push(late, Remote(served.url)).applied
         assert not set(was[:8]) & set(store.all_keys())
         assert artifact("chain-5") not in set(store.all_keys())
 
-        pulling = Repository.create(tmp_path / "pulling")
-        sync.pull(pulling, Remote(served.url), PullQuestion(artifacts=(artifact(f"chain-{LENGTH}"),)))
-        local = Query(StoreSource(pulling.view), pulling.root)
+        # A clone that pulls gets the contraction as it is, one that pulled before beside what it has.
+        new = Repository.create(tmp_path / "new")
+        sync.pull(new, Remote(served.url), everything)
+        sync.pull(pulling, Remote(served.url), everything)
+        local = Query(StoreSource(new.view), new.root)
         assert upstream(local, artifact(f"chain-{LENGTH}")) == upstream(graph, artifact(f"chain-{LENGTH}"))
+        assert set(pulling.view.all_keys()) >= known | set(new.view.all_keys())
+        new.close()
         pulling.close()
 
         # Somebody reads old content again: it is back.
@@ -131,10 +140,16 @@ def test_what_was_pruned_stays_away_from_a_store_that_is_made_anew(
         sync.push(record(tmp_path / "late", chain(LENGTH)), Remote(served.url))
         held, tombs, gone = store.state(), buried(store), store.stats().pruned
         store.close()
+        # Who follows takes what was pushed here, and keeps it: retention is each server's own.
+        follower = ("--store", f"sqlite:///{tmp_path / 'follower.db'}")
+        cli("server", "upstream", "add", "here", served.url, *follower, "--every", "0")
+        cli("server", "upstream", "pull", "here", *follower)
+        from cmf_api.stores import open_store as opened
+
+        with closing(opened(follower[1])) as store:
+            assert set(runs(store)) == set(was)
     made = f"sqlite:///{tmp_path / 'made.db'}"
     assert "it holds" in cli("server", "rebuild", "--store", store_url, "--home", str(home), "--to", made)
-    from cmf_api.stores import open_store as opened
-
     with closing(opened(made)) as store:
         assert store.state() == held
         assert store.stats().pruned == gone > 0
