@@ -59,7 +59,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_
 
     `stub` marks one known only as an end of an edge. `distance` is the least number of edges from the roots
     and stands in lineage answers only. `first_seen` is the least time any site stated of it, `recorded_at`
-    when this store first held it. `retracted` is the reason of a retraction in force.
+    when this store first held it. `retracted` is the reason of a retraction in force, stated at `retracted_at`.
     """
 
     key: str
@@ -67,6 +67,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_
     distance: int | None = None
     stub: bool = False
     retracted: str | None = None
+    retracted_at: str | None = None
     first_seen: str | None = None
     recorded_at: str | None = None
     properties: dict[str, Json] = {}

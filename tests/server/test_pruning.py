@@ -19,9 +19,12 @@ from server_process import ServerProcess
 
 import cmf
 from cmf import sync
+from cmf.clock import now
+from cmf.core.delta import fold
 from cmf.core.errors import PrunedKey
 from cmf.core.identity import kind_of
 from cmf.core.model import Execution
+from cmf.core.records import make_stamp
 from cmf.core.store import Store
 from cmf.core.wire import PullQuestion
 from cmf.questions import Query, StoreSource
@@ -258,3 +261,54 @@ def test_what_runs_and_what_others_use_is_left_and_said(tmp_path: Path, home: Pa
     assert f"{artifact('out')} stays, since executions use it that stay" in said
     assert "would prune 2 executions of 1 sites and 3 artifacts" in prune(url, home, *was)
     assert f"{artifact('out')} stays" in prune(url, home, "--retracted")
+
+
+def test_a_site_that_goes_on_about_what_was_pruned_is_not_held_up() -> None:
+    from cmf.core.operations import EndExecution, SetProperty
+    from cmf.stores.memory import MemoryStore
+    from cmf_api.errors import Forbidden
+    from cmf_api.restriction import expect_within
+    from cmf_api.tokens import Token
+
+    store = MemoryStore()
+    told = execution(1, ["in"], ["out"])
+    store.write(lambda transaction: transaction.merge(fold((make_stamp(now(), "s", 1), one) for one in told)))
+    (key,) = store.state().executions
+    may = Token(id="t", name="t", sha256="", scopes=("push",), created_at="", pipelines=("digits",))
+    late = [
+        EndExecution(key=key, status="failed", ended_at=now()),
+        SetProperty(key=key, name="more", value=1),
+        SetProperty(key=next(iter(store.state().uses)), name="more", value=1),
+        SetProperty(key=artifact("out"), name="more", value=1),
+    ]
+    store.write(lambda transaction: transaction.prune([key, artifact("in"), artifact("out")], now()))
+    for operation in late:
+        expect_within(may, "site", [(1, operation)], store)
+    with pytest.raises(Forbidden):
+        expect_within(
+            may, "site", [(1, EndExecution(key="execution:" + "0" * 32, status="failed", ended_at=now()))], store
+        )
+
+
+def test_what_pretends_to_stand_for_others_keeps_nothing_and_counts_little(tmp_path: Path, home: Path) -> None:
+    from cmf.core.operations import ForeignIdentity, PutUse, SetProperty, put_execution
+
+    false = put_execution(ForeignIdentity(source="cmf", run="mine"))
+    told = [
+        *chain(2),
+        false,
+        PutUse(execution=false.key, artifact=artifact("chain-1"), direction="input", path="x"),
+        PutUse(execution=false.key, artifact=artifact("kept"), direction="output", path="y"),
+        *execution(50, ["kept", "chain-0"], []),
+        SetProperty(key=false.key, name="contracted", value=2**53 - 1),
+        SetProperty(key=false.key, name="cmf.type", value="contraction"),
+    ]
+    clone = record(tmp_path / "a", told)
+    url = f"sqlite:///{clone.view.path}"
+    was = [key for key in runs(clone.view) if key != false.key]
+    assert "pruned 2 executions" in prune(url, home, *was[:2], "--yes")
+    left = [node for node in clone.view.nodes(clone.view.all_keys()) if isinstance(node, Execution)]
+    (stand_in,) = [node for node in left if node.type == "contraction"]
+    assert stand_in.properties["contracted"] == 2**53 - 1
+    assert artifact("chain-0") in upstream(Query(StoreSource(clone.view), clone.root), artifact("kept"))
+    assert "stands for executions that were pruned already" in prune(url, home, stand_in.key, code=1)
