@@ -28,8 +28,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a prune would take, and what it would leave.
 
     `inputs` and `outputs` are artifacts that stay and that the executions read and wrote. `contractions` counts those
-    of before that are contracted anew. `used` are artifacts that were named and stay, `running` executions that are
-    left.
+    of before that are contracted anew. `used` are artifacts that were named and stay, `running` counts executions
+    that still run, `left` are those for which more would have to stand than they are: both stay.
     """
 
     executions: tuple[str, ...]
@@ -46,19 +46,21 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     downstream: Neighbours
     upstream: Neighbours
     running: int
+    left: tuple[str, ...]
     used: tuple[str, ...]
 
 
-def report(store: Store, chosen: Chosen, plan: Plan) -> Report:
+def report(store: Store, chosen: Chosen, plan: Plan, left: Collection[str]) -> Report:
     """What a plan would take, and what depends on it."""
+    going = [chosen.executions[key] for key in sorted(plan.executions)]
     segments = {segment: site for site, segment, _ in store.all_heads()}
-    times = sorted(filter(None, map(listed_at, chosen.executions.values())))
+    times = sorted(filter(None, (listed_at(chosen.executions[key]) for key in plan.executions)))
     return Report(
         executions=tuple(sorted(plan.executions)),
         artifacts=tuple(sorted(plan.artifacts)),
         uses=sum(use.execution in plan.executions for use in plan.facts.uses.values()),
         sites=_sites(store, plan.executions, segments),
-        stages=_counted(f"{one.pipeline or '-'} / {one.stage or '-'}" for one in chosen.executions.values()),
+        stages=_counted(f"{one.pipeline or '-'} / {one.stage or '-'}" for one in going),
         types=_counted(", ".join(node.types) or "-" for node in plan.artifacts.values()),
         first=times[0] if times else None,
         last=times[-1] if times else None,
@@ -68,6 +70,7 @@ def report(store: Store, chosen: Chosen, plan: Plan) -> Report:
         downstream=_beyond(store, plan, "downstream", plan.outputs, segments),
         upstream=_beyond(store, plan, "upstream", plan.inputs, segments),
         running=chosen.running,
+        left=tuple(sorted(left)),
         used=tuple(sorted(plan.used)),
     )
 

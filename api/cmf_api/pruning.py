@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from cmf.clock import now
 from cmf.core.contraction import COUNT, Contraction, TooMany, contractions, statements
-from cmf.core.delta import fold
+from cmf.core.delta import Delta, UseFact, fold
 from cmf.core.errors import SettingsProblem, StoreUnavailable
 from cmf.core.model import Execution
 from cmf.core.records import Stamp, make_stamp
-from cmf.core.retention import Chosen, Plan, Wanted, choose, contractions_of, in_order, joining, plan
+from cmf.core.retention import Chosen, Plan, Wanted, choose, clusters, contractions_of, joining, plan
 from cmf.core.store import Store, Transaction
 from cmf.journal import ulid
 from cmf_api.archive import Archive, NoArchive, Recorder
@@ -33,14 +34,11 @@ from cmf_api.dependents import Report, report
 ROUND: Final = 500
 """How many executions go in one transaction."""
 
-LEAST: Final = 10
-"""A round that cannot be done is done in halves, down to so many."""
-
 TRIES: Final = 10
 """How often a round is planned anew where somebody pushed to the very things that it takes."""
 
-SMALL: Final = 20
-"""So many uses a contraction may have, however few it stands for."""
+SMALL: Final = 200
+"""So many uses may stand for executions, however few these have."""
 
 Progress = Callable[[int], None]
 """Told how many executions were dealt with since the last time."""
@@ -48,13 +46,12 @@ Progress = Callable[[int], None]
 
 @dataclass
 class Pruned:
-    """What was pruned. `left` are executions for which more would have to stand than they are."""
+    """What was pruned."""
 
     executions: int = 0
     artifacts: int = 0
     uses: int = 0
     contractions: int = 0
-    left: set[str] = field(default_factory=set)
 
 
 class Prepared(NamedTuple):
@@ -64,10 +61,12 @@ class Prepared(NamedTuple):
     plan: Plan
     keep_types: tuple[str, ...]
     contracted: set[str]
+    left: set[str]
+    """Executions that are meant and stay: more would have to stand for them than they are."""
 
     def report(self, store: Store) -> Report:
         """What would go, and what depends on it."""
-        return report(store, self.chosen, self.plan)
+        return report(store, self.chosen, self.plan, self.left)
 
 
 def prepare(store: Store, wanted: Wanted, keep_types: Collection[str]) -> Prepared:
@@ -78,8 +77,30 @@ def prepare(store: Store, wanted: Wanted, keep_types: Collection[str]) -> Prepar
     """
     chosen = choose(store, wanted)
     contracted = contractions_of(store)
-    made = plan(store, chosen.executions, chosen.artifacts, keep_types, contracted)
-    return Prepared(chosen, made, tuple(keep_types), contracted)
+    left: set[str] = set()
+    while True:
+        made = plan(store, chosen.executions.keys() - left, chosen.artifacts, keep_types, contracted)
+        if not (more := _too_large(store, made) & made.executions):
+            return Prepared(chosen, made, tuple(keep_types), contracted, left)
+        left |= more
+
+
+def _too_large(store: Store, of: Plan) -> set[str]:
+    """Executions for which more would have to stand than they are, with all that they hang together with."""
+    uses: dict[str, dict[str, UseFact]] = defaultdict(dict)
+    for key, use in of.facts.uses.items():
+        uses[use.execution][key] = use
+    found: set[str] = set()
+    for some in clusters(of, joining(of)):
+        part = Delta(
+            uses={key: use for one in some for key, use in uses[one].items()}, retractions=of.facts.retractions
+        )
+        if len(some) > 1:  # one needs no more than itself
+            try:
+                contractions(part, of.ends, {}, max(SMALL, len(part.uses)))
+            except TooMany:
+                found.update(some)
+    return found
 
 
 @contextmanager
@@ -130,8 +151,9 @@ def prune_prepared(
     done = Pruned()
     whole, named = of.plan, of.chosen.artifacts
     joints = joining(whole)
-    rounds = _Rounds(store, archive, named, of.keep_types, set(of.contracted), set(whole.artifacts) - joints)
-    for some in _batched(in_order(whole, joints), size):
+    rounds = _Rounds(store, archive, named, of.keep_types, set(of.contracted), set(whole.artifacts), joints)
+    near = (key for cluster in clusters(whole, joints) for key in cluster if key in whole.executions)
+    for some in _batched(near, size):
         rounds.do(some, (), done)
         if progress:
             progress(len(some))
@@ -149,14 +171,16 @@ class _Rounds:
         named: Collection[str],
         keep_types: Collection[str],
         contracted: set[str],
-        between_nothing: set[str],
+        going: set[str],
+        joints: set[str],
     ) -> None:
         self._store = store
         self._archive = archive
         self._named = named
         self._keep_types = keep_types
         self._contracted = contracted
-        self._between_nothing = between_nothing
+        self._going = going
+        self._between_nothing = going - joints
         """Artifacts that go in some round, and that lie between none that stay: nothing needs to be joined to them."""
         self._origin = f"prune-{ulid()}"
         self._stamps = 0
@@ -167,34 +191,20 @@ class _Rounds:
         for _ in range(TRIES):
             there = self._nodes(executions)
             some = [key for key in executions if key in there]
-            chosen = plan(self._store, some, named, self._keep_types, self._contracted, self._named)
+            chosen = plan(self._store, some, named, self._keep_types, self._contracted, self._named, self._going)
             if not chosen.nodes:
                 return
             try:
-                made = self._contractions(chosen)
-            except TooMany:
-                self._do_less(some, named, done)
-                return
-            try:
-                self._take(chosen, made, done)
+                self._take(chosen, self._contractions(chosen), done)
             except _Changed:
                 continue
             return
         raise StoreUnavailable("somebody pushes to what is to be pruned all the time; run it again, it goes on")
 
-    def _do_less(self, executions: list[str], named: Collection[str], done: Pruned) -> None:
-        """Do a round in halves, where more would have to stand for the whole than it is; or leave it."""
-        if len(executions) < 2 * LEAST:
-            done.left.update(executions or named)
-            return
-        half = len(executions) // 2
-        for part in (executions[:half], executions[half:]):
-            self.do(part, named, done)
-
     def _contractions(self, chosen: Plan) -> list[Contraction]:
         ends = chosen.ends - self._between_nothing
         counts = {key: _count(node) for key, node in self._nodes(chosen.absorbed).items()}
-        return contractions(chosen.facts, ends, counts, max(SMALL, len(chosen.facts.uses)))
+        return contractions(chosen.facts, ends, counts)
 
     def _take(self, chosen: Plan, made: list[Contraction], done: Pruned) -> None:
         at = now()

@@ -41,6 +41,9 @@ SINCE: Final = "contracted_from"
 UNTIL: Final = "contracted_until"
 """Its properties: how many executions it stands for, when the first of them started, and the last ended."""
 
+MOST_BITS: Final = 1 << 31
+"""How much may be held to find out what leads where: 256 MiB."""
+
 MAX_PIPELINES: Final = 50
 """In how many pipelines it is listed at most."""
 
@@ -78,14 +81,16 @@ def is_contraction(of: Delta, key: str) -> bool:
     return fact is not None and isinstance(fact.identity, ForeignIdentity) and fact.identity.source == SOURCE
 
 
-def contractions(of: Delta, ends: Collection[str], counts: Mapping[str, int], most: int) -> list[Contraction]:
+def contractions(
+    of: Delta, ends: Collection[str], counts: Mapping[str, int], most: int | None = None
+) -> list[Contraction]:
     """What is to stand for executions whose uses are those of a delta; `ends` are artifacts that stay.
 
     `counts` says for how many an execution stands, where it is not one. What was reached over something retracted only
     has contractions of its own, which are retracted.
 
     Raises:
-        TooMany: it would need more than `most` uses.
+        TooMany: it would need more than `most` uses, or too much to find out.
     """
     seen = _masks(_visible(of), ends)
     size = 0
@@ -97,7 +102,7 @@ def contractions(of: Delta, ends: Collection[str], counts: Mapping[str, int], mo
             if rest:
                 size += 1 if rest in groups else 1 + len(rest)
                 groups[rest].add(artifact)
-            if size > most:
+            if most is not None and size > most:
                 raise TooMany
         made += _made(_visible(of) if not is_retracted else of, ends, counts, groups, is_retracted)
     return sorted(made)
@@ -254,18 +259,47 @@ def _at_ends(of: Delta, numbers: Mapping[str, int], direction: str) -> dict[str,
 
 
 def _spread(edges: Mapping[str, list[str]], at: Mapping[str, int]) -> dict[str, int]:
-    """By node, the bits of all from which it can be reached. Bits only become more, so cycles end."""
+    """By node, the bits of all from which it can be reached.
+
+    Bits only become more, so cycles end. Without any, one pass is enough, since each node comes before those behind it.
+    """
     found = dict(at)
-    waiting = list(at)
-    while waiting:
-        node = waiting.pop()
-        mask = found[node]
-        for far in edges.get(node, ()):
-            had = found.get(far, 0)
-            if mask | had != had:
-                found[far] = mask | had
-                waiting.append(far)
+    in_order = _in_order(edges, at)
+    is_changed, size = True, 0
+    while is_changed:
+        is_changed = False
+        for node in in_order:
+            mask = found.get(node, 0)
+            for far in edges.get(node, ()):
+                had = found.get(far, 0)
+                if mask | had != had:
+                    found[far] = mask | had
+                    size += (mask | had).bit_length() - had.bit_length()
+                    is_changed = True
+            if size > MOST_BITS:
+                raise TooMany
     return found
+
+
+def _in_order(edges: Mapping[str, list[str]], roots: Iterable[str]) -> list[str]:
+    """All that is reached from the roots, each before those behind it, but where there are cycles."""
+    done: list[str] = []
+    seen: set[str] = set()
+    for root in roots:
+        if root in seen:
+            continue
+        seen.add(root)
+        path = [(root, iter(edges.get(root, ())))]
+        while path:
+            node, rest = path[-1]
+            far = next((one for one in rest if one not in seen), None)
+            if far is None:
+                done.append(node)
+                path.pop()
+            else:
+                seen.add(far)
+                path.append((far, iter(edges.get(far, ()))))
+    return done[::-1]
 
 
 def _bits(mask: int) -> Iterable[int]:

@@ -120,10 +120,12 @@ def plan(
     keep_types: Collection[str],
     contracted: Collection[str],
     override: Collection[str] = (),
+    going_later: Collection[str] = (),
 ) -> Plan:
     """What goes with executions and with artifacts that were named; `contracted` are the contractions in the store.
 
-    `override` are artifacts that go whatever their type and relations, where they are at these executions.
+    `override` are artifacts that go whatever their type and relations, where they are at these executions;
+    `going_later` are some that keep no others, though they are still there.
     """
     chosen = set(executions)
     facts = _facts(store, chosen)
@@ -131,7 +133,7 @@ def plan(
     users = _Users(store, chosen, contracted)
     users.look_at(touched | set(named))
     free = {key for key in touched | set(named) if key not in users.kept}
-    going = _unkept(store, free, {*named, *override}, keep_types)
+    going = _unkept(store, free, {*named, *override}, keep_types, going_later)
     absorbed = {key for artifact in going for key in users.contractions.get(artifact, ())}
     _add(facts, _facts(store, absorbed))
     for key, node in going.items():
@@ -148,8 +150,8 @@ def joining(of: Plan) -> set[str]:
     return _reach(after, of.inputs) & _reach(before, of.outputs) & of.artifacts.keys()
 
 
-def in_order(of: Plan, joints: Collection[str]) -> Iterator[str]:
-    """The executions, those that are near each other over such artifacts together."""
+def clusters(of: Plan, joints: Collection[str]) -> Iterator[list[str]]:
+    """The executions, with contractions that go, in pieces that such artifacts hold together; near ones in a row."""
     at: dict[str, list[str]] = defaultdict(list)
     joins: dict[str, list[str]] = defaultdict(list)
     for use in of.facts.uses.values():
@@ -157,17 +159,19 @@ def in_order(of: Plan, joints: Collection[str]) -> Iterator[str]:
             at[use.artifact].append(use.execution)
             joins[use.execution].append(use.artifact)
     told: set[str] = set()
-    for first in sorted(of.executions):
+    for first in sorted(of.executions | of.absorbed):
+        found: list[str] = []
         waiting = [first]
         while waiting:
             execution = waiting.pop()
             if execution in told:
                 continue
             told.add(execution)
-            if execution in of.executions:
-                yield execution
+            found.append(execution)
             for artifact in joins[execution]:
                 waiting += [far for far in at.pop(artifact, ()) if far not in told]
+        if found:
+            yield found
 
 
 class _Users:
@@ -195,7 +199,11 @@ class _Users:
 
 
 def _unkept(
-    store: Store, free: Collection[str], named: Collection[str], keep_types: Collection[str]
+    store: Store,
+    free: Collection[str],
+    named: Collection[str],
+    keep_types: Collection[str],
+    going_later: Collection[str],
 ) -> dict[str, Artifact]:
     """Those artifacts that nothing keeps."""
     nodes: dict[str, Artifact] = {}
@@ -207,7 +215,8 @@ def _unkept(
     for piece in _batched(sorted(nodes), PIECE):
         for relation in store.relations(piece):
             for one, other in ((relation.source, relation.target), (relation.target, relation.source)):
-                if one in nodes and other not in nodes and kind_of(other) == "artifact":
+                stays = other not in nodes and other not in going_later and kind_of(other) == "artifact"
+                if one in nodes and stays:
                     related.add(one)
     return {key: node for key, node in nodes.items() if key in named or key not in related}
 

@@ -284,10 +284,9 @@ def test_a_site_that_goes_on_about_what_was_pruned_is_not_held_up() -> None:
     store.write(lambda transaction: transaction.prune([key, artifact("in"), artifact("out")], now()))
     for operation in late:
         expect_within(may, "site", [(1, operation)], store)
+    other = EndExecution(key="execution:" + "0" * 32, status="failed", ended_at=now())
     with pytest.raises(Forbidden):
-        expect_within(
-            may, "site", [(1, EndExecution(key="execution:" + "0" * 32, status="failed", ended_at=now()))], store
-        )
+        expect_within(may, "site", [(1, other)], store)
 
 
 def test_what_pretends_to_stand_for_others_keeps_nothing_and_counts_little(tmp_path: Path, home: Path) -> None:

@@ -87,15 +87,15 @@ def prune(
                 "artifacts": done.artifacts,
                 "uses": done.uses,
                 "contractions": done.contractions,
-                "left": sorted(done.left),
+                "left": sorted(prepared.left),
             }
         )
         return
     say(f"pruned {done.executions:,} executions and {done.artifacts:,} artifacts, with {done.uses:,} uses")
     if done.contractions:
         say(f"what stays is joined by {done.contractions:,} contractions that stand for them")
-    if done.left:
-        say(f"{len(done.left):,} executions stay: more would have to stand for them than they are")
+    if prepared.left:
+        say(_of_left(len(prepared.left)))
 
 
 def _report(found: Report, as_json: bool) -> None:
@@ -125,9 +125,15 @@ def _report(found: Report, as_json: bool) -> None:
     say(f"it depends on: {up.executions:,} executions and {up.artifacts:,} artifacts that stay, of {up.sites:,} sites")
     if found.running:
         say(f"{found.running:,} executions that still run are left; --status running means them too")
+    if found.left:
+        say(_of_left(len(found.left)))
     for key in found.used:
         say(f"{key} stays, since executions use it that stay")
     say("nothing was changed; with --yes it is done" if found.executions or found.artifacts else "nothing to do")
+
+
+def _of_left(count: int) -> str:
+    return f"{count:,} executions stay, since more would have to stand for them than they are"
 
 
 _SPAN = re.compile(r"([1-9]\d{0,5})([hdw])")
