@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cmf.core import lineage as rules
 from cmf.core import series as rules_of_series
-from cmf.core.errors import BadQuestion, FileProblem, UnknownKey
+from cmf.core.errors import BadQuestion, FileProblem, PrunedKey, UnknownKey
 from cmf.core.freshness import positions_of
 from cmf.core.identity import kind_of
 from cmf.core.lineage import DEFAULT_LIMIT, MAX_LIMIT, Question
@@ -122,6 +122,8 @@ class Query:
             return found
         try:
             return self._source.resolve(asked)
+        except PrunedKey:
+            raise
         except UnknownKey:
             if (recorded := self._recorded_path(asked)) in (None, asked):
                 raise

@@ -18,6 +18,8 @@ def error_of(where: str, status: int, problem: dict[str, Any]) -> Exception:
     match problem.get("code"):
         case "UnknownKey":
             return errors.UnknownKey(str(problem.get("asked")), tuple(problem.get("nearest", ())))
+        case "PrunedKey":
+            return errors.PrunedKey(*(str(problem.get(name)) for name in ("asked", "key", "pruned_at")))
         case "AmbiguousKey":
             return errors.AmbiguousKey(str(problem.get("asked")), tuple(problem.get("candidates", ())))
         case "Gap":

@@ -58,6 +58,8 @@ class Problem(msgspec.Struct, frozen=True):
     asked: str | None = None
     nearest: list[str] = []
     candidates: list[str] = []
+    key: str | None = None
+    pruned_at: str | None = None
     request_id: str | None = None
 
 

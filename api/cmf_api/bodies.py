@@ -15,14 +15,12 @@ from cmf.core.errors import BadQuestion, BadRecord
 from cmf.core.records import MAX_LINE_BYTES
 from cmf_api.duplicates import refuse_in_body
 from cmf_api.errors import TooLarge, UnsupportedBody
+from cmf_api.packed import gunzipped, unzstd
 from cmf_api.settings import ServerSettings
 
 T = TypeVar("T")
 
 _PIECE = 1 << 18
-_ZSTD_STEP = 64
-_GZIP_STEP = 1 << 14
-_MAX_MEMBERS = 10_000
 
 
 async def read(request: Request, media_type: str) -> bytes:
@@ -149,44 +147,10 @@ def _unpacked(body: bytes, encoding: str | None, found: list[bytes]) -> Iterator
             case None | "" | "identity":
                 yield from (body[start : start + _PIECE] for start in range(0, len(body), _PIECE))
             case "gzip":
-                yield from _gunzipped(body)
+                yield from gunzipped(body)
             case "zstd":
-                yield from _unzstd(body)
+                yield from unzstd(body)
             case _:
                 raise UnsupportedBody(f"Content-Encoding {encoding!r}; this server takes gzip, zstd, or none")
     except (zlib.error, zstandard.ZstdError, EOFError) as exc:
         raise BadRecord(len(found) + 1, f"the {encoding} body cannot be unpacked: {exc}") from exc
-
-
-def _gunzipped(body: bytes) -> Iterator[bytes]:
-    """The members of a gzip body, one after the other.
-
-    What is left over is copied at each step, so steps are short: a body may be many members without content.
-    """
-    start = members = 0
-    while start < len(body):
-        if (members := members + 1) > _MAX_MEMBERS:
-            raise EOFError(f"it has more than {_MAX_MEMBERS} members")
-        unpacker = zlib.decompressobj(wbits=31)
-        while not unpacker.eof:
-            step = unpacker.unconsumed_tail
-            if not step:
-                step = body[start : start + _GZIP_STEP]
-                start += len(step)
-                if not step:
-                    raise EOFError("it ends too early")
-            yield unpacker.decompress(step, _PIECE)
-        start -= len(unpacker.unused_data)
-
-
-def _unzstd(body: bytes) -> Iterator[bytes]:
-    """A zstd frame. A byte of it can stand for 32 KiB, so few are unpacked at a time."""
-    unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 25).decompressobj()
-    for start in range(0, len(body), _ZSTD_STEP):
-        if unpacker.eof:
-            raise EOFError("something follows its end")
-        yield unpacker.decompress(body[start : start + _ZSTD_STEP])
-    if not unpacker.eof:
-        raise EOFError("it ends too early")
-    if unpacker.unused_data:
-        raise EOFError("something follows its end")

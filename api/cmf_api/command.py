@@ -201,6 +201,8 @@ def _add_commands() -> None:
     from cmf_api.commands import backup
     from cmf_api.commands.migrate import EXAMPLE as OF_MIGRATE
     from cmf_api.commands.migrate import migrate
+    from cmf_api.commands.prune import EXAMPLE as OF_PRUNE
+    from cmf_api.commands.prune import prune
     from cmf_api.commands.rebuild import EXAMPLE as OF_REBUILD
     from cmf_api.commands.rebuild import rebuild
     from cmf_api.commands.upstream import upstream
@@ -209,6 +211,7 @@ def _add_commands() -> None:
     server.command("restore", epilog=backup.RESTORE_EXAMPLE)(backup.restore)
     server.command("rebuild", epilog=OF_REBUILD)(rebuild)
     server.command("migrate", epilog=OF_MIGRATE)(migrate)
+    server.command("prune", epilog=OF_PRUNE)(prune)
     server.add_typer(upstream, name="upstream")
 
 

@@ -99,6 +99,7 @@ class Busy(errors.CmfError):
 
 STATUSES: Final[dict[type[errors.CmfError], int]] = {
     errors.UnknownKey: 404,
+    errors.PrunedKey: 410,
     errors.AmbiguousKey: 409,
     errors.Gap: 409,
     errors.BadRecord: 422,
@@ -124,7 +125,10 @@ STATUSES: Final[dict[type[errors.CmfError], int]] = {
 }
 """Every error that a route may raise; anything else is a fault of the server and a 500."""
 
-_EXTENSIONS: Final = ("line", "segment", "sequence", "wanted", "asked", "nearest", "candidates", "retry_after_seconds")
+_EXTENSIONS: Final = (
+    *("line", "segment", "sequence", "wanted", "asked", "nearest", "candidates", "retry_after_seconds"),
+    *("key", "pruned_at"),
+)
 
 
 def problem(status: int, code: str, detail: str, **extensions: Any) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -10,7 +11,8 @@ from typing import Any, Final, NamedTuple
 from cmf.core.delta import Delta, fold, operations
 from cmf.core.digests import Digest, digest, holds, pieces
 from cmf.core.model import Stats
-from cmf.core.store import Head, Store
+from cmf.core.pruning import unpack
+from cmf.core.store import Head, Store, Transaction
 
 MERGED_AT_ONCE: Final = 5_000
 """Statements of a transaction: what a Neo4j takes well within the time it has."""
@@ -50,6 +52,7 @@ def migrate(source: Store, target: Store, progress: Progress | None = None) -> M
     """
     # Before the graph: a head must never speak of records that were not copied.
     heads = list(source.all_heads())
+    _bury(source, target)
     nodes = copied = 0
     for keys in pieces(source):
         state = source.state(keys)
@@ -62,6 +65,26 @@ def migrate(source: Store, target: Store, progress: Progress | None = None) -> M
     for some in _batches(iter(heads), HEADS_AT_ONCE):
         target.write(lambda transaction, some=some: _advance(transaction, some))  # type: ignore[misc]
     return _verified(source, target, nodes, copied, {(site, segment): head for site, segment, head in heads})
+
+
+def _bury(source: Store, target: Store) -> None:
+    """Keep away from the target what was pruned, with what was put aside of it."""
+    first = ""
+    while tombs := source.pruned(first, "\x7f", MERGED_AT_ONCE):
+        aside = Delta()
+        for tomb in tombs:
+            aside.join(unpack(tomb.aside))
+        by_time: dict[str, list[str]] = defaultdict(list)
+        for tomb in tombs:
+            by_time[tomb.at].append(tomb.key)
+
+        def work(transaction: Transaction, by_time: dict[str, list[str]] = by_time, aside: Delta = aside) -> None:
+            for at, keys in by_time.items():
+                transaction.prune(keys, at)
+            transaction.merge(aside)
+
+        target.write(work)
+        first = tombs[-1].key + " "  # sorts behind that key, and before every longer one
 
 
 def _merge(target: Store, state: Delta) -> None:

@@ -14,6 +14,7 @@ from cmf import journal
 from cmf.clock import now
 from cmf.core.digests import Digest, digest, lacking
 from cmf.core.errors import CmfError, SettingsProblem, StoreIncompatible, StoreUnavailable
+from cmf.core.identity import kind_of
 from cmf.core.model import Stats
 from cmf.core.store import Store
 from cmf.stores.sqlite import SqliteStore
@@ -24,6 +25,7 @@ from cmf_api.settings import ServerSettings
 from cmf_api.stores import is_embedded, open_store, path_of
 
 MAX_TOLD: Final = 10
+PRUNED_AT_ONCE: Final = 5_000
 
 
 class Rebuilt(NamedTuple):
@@ -143,6 +145,11 @@ def _lacking(old: Store, made: Store) -> Iterator[str]:
                 f"site {site}, segment {segment}: the store has records up to {head.sequence}, the archive "
                 f"{'none' if there is None else f'up to {there.sequence}'}"
             )
+    first = ""
+    while tombs := old.pruned(first, "\x7f", PRUNED_AT_ONCE):
+        for node in made.nodes([tomb.key for tomb in tombs if kind_of(tomb.key) != "use"]):
+            yield f"{node.key} was pruned from the store, and the archive does not say so"
+        first = tombs[-1].key + " "
     for keys in lacking(old, made):
         yield from (f"the store holds something of {key} that the archive does not" for key in keys)
 

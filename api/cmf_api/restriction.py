@@ -137,10 +137,13 @@ class _Said:
             case "context":
                 return self._context(key)
             case "artifact":
-                return None if key in self.used else f"{key} is used by none of its executions"
+                known = key in self.used or self._is_pruned(key)
+                return None if known else f"{key} is used by none of its executions"
             case _:
                 execution = self.uses.get(key)
-                return f"{key} is no use of its executions" if execution is None else self._execution(execution)
+                if execution is not None:
+                    return self._execution(execution)
+                return None if self._is_pruned(key) else f"{key} is no use of its executions"
 
     def _other_end(self, key: str) -> str | None:
         """Artifacts may be pointed at by whoever knows their keys."""
@@ -150,7 +153,11 @@ class _Said:
         name = self.names.get(key)
         if name is not None:
             return None if name in self.pipelines else f"{key} is of the pipeline {name!r}"
-        return f"{key} is not known to be of a pipeline"
+        return None if self._is_pruned(key) else f"{key} is not known to be of a pipeline"
+
+    def _is_pruned(self, key: str) -> bool:
+        """Whether nothing comes of what is said of it: a site that goes on about it is not held up."""
+        return bool(self.store.pruned(key, key + " ", 1))
 
     def _context(self, key: str) -> str | None:
         context = self.contexts.get(key)

@@ -35,6 +35,7 @@ def nodes(of: Delta, keys: Iterable[str], recorded: Mapping[str, str]) -> Iterat
             "recorded_at": recorded.get(key),
             "properties": properties.get(key, {}),
             "retracted": retraction.value if retraction else None,
+            "retracted_at": time_of(retraction.stamp) if retraction and retraction.value is not None else None,
         }
         match kind_of(key):
             case "artifact":

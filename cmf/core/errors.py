@@ -10,6 +10,7 @@
     ├── Gap                   records are missing between what a store has and what it was given
     ├── BundleRefused         a bundle that is damaged, cut short, changed, or none; nothing of it was taken
     ├── UnknownKey            no node has this key, prefix or path
+    │   └── PrunedKey         there was one, and it was pruned
     ├── AmbiguousKey          several nodes have this prefix
     ├── BadQuestion           a question whose parameters make no sense
     ├── NotReproducible       an execution that cannot be run again here
@@ -122,6 +123,16 @@ class UnknownKey(CmfError):
         super().__init__(f"nothing recorded under {asked!r}{hint}")
         self.asked = asked
         self.nearest = nearest
+
+
+class PrunedKey(UnknownKey):
+    """What is asked for was pruned from the graph; `key` is its whole key, `pruned_at` says when."""
+
+    def __init__(self, asked: str, key: str, pruned_at: str) -> None:
+        super().__init__(asked)
+        self.args = (f"{key} was pruned from this graph at {pruned_at}",)
+        self.key = key
+        self.pruned_at = pruned_at
 
 
 class AmbiguousKey(CmfError):

@@ -13,10 +13,10 @@ from typing import Annotated, Protocol
 import msgspec
 
 from cmf.core.answers import stub
-from cmf.core.errors import BadQuestion, UnknownKey
+from cmf.core.errors import BadQuestion
 from cmf.core.identity import kind_of
 from cmf.core.model import Direction, Edge, Lineage, Node, Truncated
-from cmf.core.resolve import nearest
+from cmf.core.resolve import unknown
 from cmf.core.store import Step, Store
 
 MAX_DEPTH = 1_000_000
@@ -107,7 +107,7 @@ def _known_roots(store: Store, question: Question) -> list[str]:
     known = {node.key: node for node in store.nodes(roots)}
     for key in roots:
         if key not in known:
-            raise UnknownKey(key, nearest(store, key))
+            raise unknown(store, key)
         if (reason := known[key].retracted) is not None and not question.include_retracted:
             raise BadQuestion(f"{key} was retracted: {reason}. Ask with include_retracted to see it all the same")
     return roots

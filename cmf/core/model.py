@@ -59,7 +59,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_
 
     `stub` marks one known only as an end of an edge. `distance` is the least number of edges from the roots
     and stands in lineage answers only. `first_seen` is the least time any site stated of it, `recorded_at`
-    when this store first held it. `retracted` is the reason of a retraction in force.
+    when this store first held it. `retracted` is the reason of a retraction in force, stated at `retracted_at`.
     """
 
     key: str
@@ -67,6 +67,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_
     distance: int | None = None
     stub: bool = False
     retracted: str | None = None
+    retracted_at: str | None = None
     first_seen: str | None = None
     recorded_at: str | None = None
     properties: dict[str, Json] = {}
@@ -206,6 +207,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """How much a store holds: counts by kind and by artifact type, how many sites have pushed, the last merge.
 
     `version` names the store and this moment of it; it changes with each merge.
+    `pruned` counts the executions and artifacts that were pruned and stay away.
     `clocks`, which only a server tells: by how many seconds the clocks of sites were ahead of its own (negative:
     behind) at their last push since it started, of those that were off by more than five minutes. `upstreams`, which
     only a server tells too: the servers that it takes from, by name.
@@ -216,6 +218,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     sites: int
     last_merge: str | None
     version: str = ""
+    pruned: int = 0
     clocks: dict[str, int] = {}
     upstreams: dict[str, UpstreamLag] = {}
 

@@ -58,9 +58,12 @@ class NamedIdentity(
 class ForeignIdentity(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="rule", tag="foreign/1", kw_only=True
 ):
-    """A run that another system recorded: `run` is its global id in `source`."""
+    """A run that another system recorded: `run` is its global id in `source`.
 
-    source: Literal["openlineage", "mlflow", "mlmd", "dvc"]
+    Of `cmf` itself it is what stands for executions that were pruned; see `cmf.core.contraction`.
+    """
+
+    source: Literal["openlineage", "mlflow", "mlmd", "dvc", "cmf"]
     run: Name
 
 

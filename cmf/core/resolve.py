@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cmf.core.errors import AmbiguousKey, UnknownKey
+from cmf.core.errors import AmbiguousKey, PrunedKey, UnknownKey
 from cmf.core.store import Store
 
 SHOWN = 10
@@ -24,6 +24,7 @@ def resolve(store: Store, asked: str) -> str:
 
     Raises:
         UnknownKey: none begins so, and nothing was used under such a path.
+        PrunedKey: the only one that began so was pruned.
         AmbiguousKey: several do.
     """
     candidates = list(_beginning_with(store, asked))
@@ -32,8 +33,18 @@ def resolve(store: Store, asked: str) -> str:
     if not candidates:
         if (at_path := store.at_path(asked)) is not None:
             return at_path
-        raise UnknownKey(asked, nearest(store, asked))
+        raise unknown(store, asked)
     raise AmbiguousKey(asked, tuple(candidates[:SHOWN]))
+
+
+def unknown(store: Store, asked: str) -> UnknownKey:
+    """The error that says of a key or a prefix of one that no node has it, or that it was pruned."""
+    if _PREFIX.fullmatch(asked) and asked:
+        schemes = ("",) if ":" in asked else ("execution:", "md5:", "sha256:")
+        found = [tomb for scheme in schemes for tomb in store.pruned(scheme + asked, scheme + asked + _LAST, 2)]
+        if len(found) == 1:
+            return PrunedKey(asked, found[0].key, found[0].at)
+    return UnknownKey(asked, nearest(store, asked))
 
 
 def nearest(store: Store, asked: str) -> tuple[str, ...]:

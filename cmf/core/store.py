@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from cmf.core.delta import Delta
-from cmf.core.model import Edge, Node, NodeDetail, Page, Point, Stats
+from cmf.core.model import Edge, Node, NodeDetail, Page, Point, Relation, Stats
+from cmf.core.pruning import Taken, Tombstone
 
 T = TypeVar("T")
 
@@ -80,7 +81,13 @@ class Transaction(Protocol):
         """State how far this segment is from now on."""
 
     def merge(self, delta: Delta) -> None:
-        """Join a delta into the graph."""
+        """Join a delta into the graph, but for what was pruned; see `cmf.core.pruning`."""
+
+    def prune(self, keys: Collection[str], at: str) -> Taken:
+        """Take executions, artifacts and uses away with all that belongs to them, and keep them away from now on.
+
+        Unknown ones too. An artifact that another execution uses stays. `at` is when that was, for people.
+        """
 
     def kept(self, name: str) -> str | None:
         """The note that was kept under this name, unless its time is over. Notes are no part of the graph."""
@@ -173,6 +180,12 @@ class Store(Protocol):
         number their chunks from high blocks at random, so what one process recorded stays together. The pieces
         may be of different moments. An unknown execution or series has none.
         """
+
+    def relations(self, keys: Collection[str]) -> list[Relation]:
+        """The relations at either end of these nodes, each once, in no order."""
+
+    def pruned(self, first: str, last: str, limit: int) -> list[Tombstone]:
+        """Up to `limit` of what was pruned, with keys from `first` up to, not including, `last`, in order."""
 
     def stats(self) -> Stats:
         """How much the store holds."""

@@ -36,6 +36,7 @@ def _facts(node: Answer) -> Rows:
     distance = None if node.distance is None else str(node.distance)
     rows = [("key", node.key), ("distance", distance), ("first seen", node.first_seen), ("recorded", node.recorded_at)]
     rows.append(("retracted", node.retracted))
+    rows.append(("retracted at", node.retracted_at))
     rows.append(("stub", "only named by an edge so far" if node.stub else None))
     return _told(rows)
 

@@ -15,12 +15,13 @@ from typing import TypeVar
 import networkx as nx
 
 from cmf.clock import milliseconds, now
-from cmf.core import answers, foreign
+from cmf.core import answers, foreign, pruning
 from cmf.core.delta import Delta, RelationFact
 from cmf.core.foreign import Place
 from cmf.core.identity import kind_of
-from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Pipeline, Point, Stats
+from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Pipeline, Point, Relation, Stats
 from cmf.core.paging import after_cursor, cursor_of
+from cmf.core.pruning import Taken, Tombstone
 from cmf.core.store import Filters, Head, ListKind, SiteHeads, Step, Transaction, Version
 
 T = TypeVar("T")
@@ -39,15 +40,21 @@ class MemoryStore:
         self._versions: dict[str, int] = {}
         """When each node changed and each use came; see `newer`."""
         self._points: dict[tuple[str, str, int], int] = {}
+        self._tombs: dict[str, Tombstone] = {}
         self._lock = threading.RLock()
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Keep what `work` did once it returned; see the port."""
         with self._lock:
-            transaction = _MemoryTransaction(self._heads, self._notes)
-            result = work(transaction)
             before = self.state()
-            self._delta.join(transaction.delta)
+            transaction = _MemoryTransaction(
+                self._heads, self.state(), dict(self._tombs), self._recorded.keys(), self._notes
+            )
+            result = work(transaction)
+            self._delta, self._tombs = transaction.delta, transaction.tombs
+            for known in (self._recorded, self._versions):
+                for key in transaction.taken & known.keys():
+                    del known[key]
             self._version = Version(self._version.store, max(self._version.number + 1, milliseconds()))
             self._note_changes(before)
             self._heads.update(transaction.heads)
@@ -165,6 +172,16 @@ class MemoryStore:
         chunks = [key for key in self._delta.points if key[:2] == (execution, series)]
         return iter([self._delta.points[chunk].value for chunk in sorted(chunks)])
 
+    def relations(self, keys: Collection[str]) -> list[Relation]:
+        """See the port."""
+        asked = set(keys)
+        near = {r: first for r, first in self._delta.relations.items() if asked & {r.source, r.target}}
+        return list(answers.relations(Delta(relations=near)))
+
+    def pruned(self, first: str, last: str, limit: int) -> list[Tombstone]:
+        """See the port."""
+        return [self._tombs[key] for key in sorted(self._tombs) if first <= key < last][:limit]
+
     def stats(self) -> Stats:
         """See the port."""
         of = self._delta
@@ -177,6 +194,7 @@ class MemoryStore:
             sites=len({site for site, _ in self._heads}),
             last_merge=self._last_merge,
             version=str(self._version),
+            pruned=sum(kind_of(key) != "use" for key in self._tombs),
         )
 
     def check(self) -> None:
@@ -259,11 +277,23 @@ class MemoryStore:
 
 
 class _MemoryTransaction:
-    def __init__(self, heads: Mapping[tuple[str, str], Head], notes: Mapping[str, tuple[str, str]]) -> None:
+    """Works on copies of the graph and the tombstones."""
+
+    def __init__(
+        self,
+        heads: Mapping[tuple[str, str], Head],
+        delta: Delta,
+        tombs: dict[str, Tombstone],
+        recorded: Collection[str],
+        notes: Mapping[str, tuple[str, str]],
+    ) -> None:
         self._known = heads
         self.notes = {name: note for name, note in notes.items() if note[1] > now()}
         self.heads: dict[tuple[str, str], Head] = {}
-        self.delta = Delta()
+        self.delta = delta
+        self.tombs = tombs
+        self.taken: set[str] = set()
+        self._recorded = recorded
 
     def head(self, site: str, segment: str) -> Head | None:
         return self.heads.get((site, segment)) or self._known.get((site, segment))
@@ -272,7 +302,33 @@ class _MemoryTransaction:
         self.heads[site, segment] = head
 
     def merge(self, delta: Delta) -> None:
-        self.delta.join(delta)
+        sifted = pruning.sift(delta, lambda keys: {key: self.tombs[key] for key in self.tombs.keys() & keys})
+        for key in sifted.back:
+            del self.tombs[key]
+        for key, told in sifted.aside.items():
+            self.tombs[key] = self.tombs[key]._replace(aside=pruning.pack(told))
+        if sifted.uses:
+            self._take({*sifted.uses}, set(), now())
+        self.delta.join(sifted.kept)
+
+    def prune(self, keys: Collection[str], at: str) -> Taken:
+        executions = {key for key in keys if kind_of(key) == "execution"}
+        uses = {key for key in keys if kind_of(key) == "use"}
+        uses |= {key for key, use in self.delta.uses.items() if use.execution in executions}
+        staying = {use.artifact for key, use in self.delta.uses.items() if key not in uses}
+        artifacts = {key for key in keys if kind_of(key) == "artifact"} - staying
+        return self._take(executions | uses, artifacts, at)
+
+    def _take(self, dead: set[str], artifacts: set[str], at: str) -> Taken:
+        before, used = self.delta.keys() | set(self._recorded) - self.taken, self.delta.uses.keys()
+        self.delta, told = pruning.part(self.delta, dead, artifacts)
+        for key in dead | artifacts:
+            tomb = self.tombs.setdefault(key, Tombstone(key, at))
+            if key in told:
+                self.tombs[key] = tomb._replace(aside=pruning.pack(told[key]))
+        self.taken |= dead | artifacts
+        nodes = (dead | artifacts) & before
+        return Taken({key for key in nodes if kind_of(key) != "use"}, dead & used)
 
     def kept(self, name: str) -> str | None:
         return self.notes[name][0] if name in self.notes and self.notes[name][1] > now() else None

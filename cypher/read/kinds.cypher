@@ -1,6 +1,6 @@
-// How many nodes of each kind were told of, how many uses, how many sites, and when the last merge was
+// How many nodes of each kind were told of, how many uses, sites, pruned nodes, and when the last merge was
 // parameters: none
-// returns: artifact, execution, pipeline, stage, input, output, sites, last_merge
+// returns: artifact, execution, pipeline, stage, input, output, sites, pruned, last_merge
 RETURN
   COUNT { (:Artifact) } - COUNT { (n:Stub) WHERE n:Artifact } AS artifact,
   COUNT { (:Execution) } - COUNT { (n:Stub) WHERE n:Execution } AS execution,
@@ -9,4 +9,5 @@ RETURN
   COUNT { ()-[:INPUT]->() } AS input,
   COUNT { ()-[:OUTPUT]->() } AS output,
   COUNT { MATCH (s:Segment) RETURN DISTINCT s.site } AS sites,
+  COUNT { (:Pruned) } - COUNT { (:PrunedUse) } AS pruned,
   head(COLLECT { MATCH (w:Writer {name: 'merge'}) RETURN w.last_merge }) AS last_merge

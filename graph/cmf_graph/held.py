@@ -74,6 +74,12 @@ class Held:
             for row in run(load("read/relations_of"), keys=batch):
                 self.take_relation(*row)
 
+    def read_relations_to(self, run: Run, targets: Collection[str]) -> None:
+        """Take in the relations to these targets."""
+        for batch in batches(sorted(targets)):
+            for row in run(load("read/relations_to"), keys=batch):
+                self.take_relation(*row)
+
     def read_relations(self, run: Run, relations: Collection[RelationFact]) -> None:
         """Take in those of these relations that are there."""
         rows = [relation_link(relation, "")._asdict() for relation in sorted(relations)]

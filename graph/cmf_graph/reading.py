@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from cmf.core import answers
 from cmf.core.delta import Delta, Register
 from cmf.core.identity import kind_of
-from cmf.core.model import Node, NodeDetail, Point
+from cmf.core.model import Node, NodeDetail, Point, Relation
 from cmf.core.records import Stamp
 from cmf.core.series import POINTS
 from cmf_graph.connection import Run
@@ -64,6 +64,14 @@ def points(run: Run, execution: str, series: str) -> Iterator[Sequence[Point]]:
 def _points(run: Run, ids: list[str]) -> Iterator[Sequence[Point]]:
     found = {id_: rows for id_, _, rows in run(load("merge/find_points"), ids=ids)}
     return (POINTS.decode(found[id_]) for id_ in ids)
+
+
+def relations(run: Run, keys: Collection[str]) -> list[Relation]:
+    """The relations at either end of these nodes."""
+    held = Held()
+    held.read_relations_of(run, keys)
+    held.read_relations_to(run, keys)
+    return list(answers.relations(held.delta))
 
 
 def newer(run: Run, keys: Collection[str], after: int) -> set[str]:

@@ -40,6 +40,8 @@ class Schema:
                 f"the Neo4j store at {self._connection.shown} has version {version} of the graph, this cmf writes "
                 f"version {VERSION}. Use that version of cmf, or an empty database and push again from every site."
             )
+        if not self._known:
+            self._connection.define(load("schema/pruned_key"))  # graphs that were made before it
         self._known = True
 
     def _make(self) -> int:

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 from cmf.clock import milliseconds, now
 from cmf.core.answers import listed_at
 from cmf.core.delta import Delta
-from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Point, Stats
+from cmf.core.model import Artifact, Edge, Execution, Node, NodeDetail, Page, Point, Relation, Stats
 from cmf.core.paging import cursor_of
+from cmf.core.pruning import Taken, Tombstone
 from cmf.core.store import Filters, Head, ListKind, SiteHeads, Step, Transaction, Version
-from cmf_graph import lineage, reading
+from cmf_graph import lineage, pruning, reading
 from cmf_graph.connection import Connection, Run
 from cmf_graph.lists import page
 from cmf_graph.merge import Moment, merge
@@ -45,8 +46,8 @@ class Neo4jStore:
 
         def locked(run: Run) -> T:
             at = now()
-            version = run(load("merge/lock"), now=at, milliseconds=milliseconds())[0][0]
-            return work(_Neo4jTransaction(run, Moment(at, version)))
+            version, pruned = run(load("merge/lock"), now=at, milliseconds=milliseconds())[0]
+            return work(_Neo4jTransaction(run, Moment(at, version), pruned))
 
         return self._connection.write(locked)
 
@@ -145,6 +146,14 @@ class Neo4jStore:
         """See the port."""
         return reading.points(self._read, execution, series)
 
+    def relations(self, keys: Collection[str]) -> list[Relation]:
+        """See the port."""
+        return reading.relations(self._read, keys)
+
+    def pruned(self, first: str, last: str, limit: int) -> list[Tombstone]:
+        """See the port."""
+        return [Tombstone(*row) for row in self._read(load("read/pruned"), first=first, last=last, limit=limit)]
+
     def stats(self) -> Stats:
         """See the port."""
         query = load("read/kinds")
@@ -156,6 +165,7 @@ class Neo4jStore:
             sites=counts["sites"],
             last_merge=counts["last_merge"],
             version=str(self.version()),
+            pruned=counts["pruned"],
         )
 
     def check(self) -> None:
@@ -174,9 +184,10 @@ class Neo4jStore:
 class _Neo4jTransaction:
     """The writing side, while the writer's lock is held."""
 
-    def __init__(self, run: Run, moment: Moment) -> None:
+    def __init__(self, run: Run, moment: Moment, pruned: bool) -> None:
         self._run = run
         self._moment = moment
+        self._pruned = pruned
 
     def head(self, site: str, segment: str) -> Head | None:
         """See the port."""
@@ -189,7 +200,14 @@ class _Neo4jTransaction:
 
     def merge(self, delta: Delta) -> None:
         """See the port."""
+        if self._pruned:
+            delta = pruning.sift(self._run, delta, self._moment.now)
         merge(self._run, delta, self._moment)
+
+    def prune(self, keys: Collection[str], at: str) -> Taken:
+        """See the port."""
+        self._pruned = True
+        return pruning.prune(self._run, keys, at)
 
     def kept(self, name: str) -> str | None:
         """See the port."""

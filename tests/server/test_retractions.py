@@ -49,6 +49,7 @@ def test_an_artifact_is_withdrawn_and_taken_back_by_command_and_in_python(clone:
     assert len(upstream(local(clone), artifact("chain-3"))) < len(whole)
     shown = cli(clone, "show", artifact("chain-1"))
     assert "labels of May are shifted" in shown.stdout
+    assert "retracted at" in shown.stdout
     told = cli(clone, "lineage", artifact("chain-3"), "--up", "--include-retracted").stdout
     assert "retracted" in told, told
     assert cli(clone, "retract", artifact("chain-1")[:12], "--undo").stdout.startswith("restored")

@@ -10,6 +10,9 @@ So `zcat` shows all of a file:
     {"kind":"statements","at":"…","bytes":412,"origin":"post-…","time":"…","count":2}
     {"is":"SetProperty",…}
     …
+    {"kind":"prune","at":"…","bytes":512,"count":12}
+    {"pruned":"execution:…"}
+    …
 
 `bytes` is the length of the second member, 0 where there is none; a body that came as gzip is kept as it came.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
@@ -27,6 +30,7 @@ from cmf.core.errors import CmfError
 from cmf.core.operations import Time
 from cmf.core.records import Origin
 from cmf.core.values import encode
+from cmf_api.packed import gunzipped
 
 FORMAT: Final = 1
 """The version of the form of archives."""
@@ -36,7 +40,6 @@ MAX_FRAME_BYTES: Final = 64 << 20
 """No body of a push is larger, even one that was packed anew."""
 
 _HEADER_PIECE: Final = 1024
-_PIECE: Final = 1 << 18
 
 
 class FrameDamaged(CmfError):
@@ -83,6 +86,12 @@ class StatementsFrame(_Header, frozen=True, kw_only=True, tag="statements"):
     via: tuple[Origin, ...] = ()
 
 
+class PruneFrame(_Header, frozen=True, kw_only=True, tag="prune"):
+    """What was pruned, a key a line, and the operations that stand for it since; see `cmf_api.pruning`."""
+
+    count: int
+
+
 class EndFrame(_Header, frozen=True, kw_only=True, tag="end"):
     """The last frame of an answer: where the next one begins.
 
@@ -104,7 +113,7 @@ class UnknownFrame(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-Known = ArchiveFrame | ChunkFrame | StatementsFrame | EndFrame
+Known = ArchiveFrame | ChunkFrame | StatementsFrame | PruneFrame | EndFrame
 """Every kind of frame that this version knows."""
 
 Header = Known | UnknownFrame
@@ -113,7 +122,7 @@ Header = Known | UnknownFrame
 class Frame(NamedTuple):
     """What is to be kept: its time and length are filled in when it is."""
 
-    header: ChunkFrame | StatementsFrame
+    header: ChunkFrame | StatementsFrame | PruneFrame
     body: bytes
 
 
@@ -172,7 +181,7 @@ def check_body(body: bytes) -> None:
         FrameDamaged: it cannot.
     """
     try:
-        for _ in _unpacked(body):
+        for _ in gunzipped(body):
             pass
     except (zlib.error, EOFError) as exc:
         raise FrameDamaged(f"a body cannot be unpacked: {exc}") from exc
@@ -180,7 +189,9 @@ def check_body(body: bytes) -> None:
 
 _KNOWN: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
 _UNKNOWN = msgspec.json.Decoder(UnknownFrame)
-_KINDS: Final = {kind.__struct_config__.tag for kind in (ArchiveFrame, ChunkFrame, StatementsFrame, EndFrame)}
+_KINDS: Final = {
+    kind.__struct_config__.tag for kind in (ArchiveFrame, ChunkFrame, StatementsFrame, PruneFrame, EndFrame)
+}
 
 
 def _parse(line: bytes) -> Header:
@@ -206,15 +217,3 @@ def _first_member(file: BinaryIO) -> tuple[bytes, int]:
         if unpacker.unconsumed_tail or len(line) >= MAX_HEADER_BYTES:
             raise FrameDamaged(f"the line of a frame is longer than {MAX_HEADER_BYTES} bytes")
     return line, length - len(unpacker.unused_data)
-
-
-def _unpacked(body: bytes) -> Iterator[bytes]:
-    while body:
-        unpacker = zlib.decompressobj(wbits=31)
-        while not unpacker.eof:
-            piece = unpacker.decompress(body, _PIECE)
-            body = unpacker.unconsumed_tail
-            if not piece and not body and not unpacker.eof:
-                raise EOFError("it ends too early")
-            yield piece
-        body = unpacker.unused_data

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from cmf.core.chunks import Chunk, Merged
 from cmf.core.errors import ChainBroken, CmfError, Gap, StoreUnavailable
 from cmf.core.store import Store, Transaction
-from cmf_api.archive.frames import Found, UnknownFrame
+from cmf_api.archive import pruned
+from cmf_api.archive.frames import Found, PruneFrame, UnknownFrame
 from cmf_api.archive.reading import Reading, body_of
 from cmf_api.archive.taking import Taken, read, take
 from cmf_api.settings import ServerSettings
@@ -88,6 +89,9 @@ class _Replay:
                 f"{path}: there is a {found.header.kind!r} in it, which this version does not know; "
                 f"use the version of cmf that wrote it"
             )
+        if isinstance(found.header, PruneFrame):
+            self._prune(path, found, found.header.at)
+            return
         try:
             frame = read(found.header, body_of(path, found), self._settings)
         except StoreUnavailable:
@@ -100,6 +104,18 @@ class _Replay:
             self._records += len(frame[0].records) if isinstance(frame[0], Chunk) else frame[0].size
             if self._records >= GROUP_RECORDS:
                 self._flush()
+
+    def _prune(self, path: Path, found: Found, at: str) -> None:
+        """Prune again what was pruned, when all is in that came before."""
+        try:
+            told = pruned.read(body_of(path, found))
+        except StoreUnavailable:
+            raise
+        except CmfError as exc:
+            self._refuse(path, found, exc)
+            return
+        self._flush()
+        self._store.write(lambda transaction: pruned.take(transaction, told, at))
 
     def _flush(self) -> None:
         while group := self._group:

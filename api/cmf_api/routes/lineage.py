@@ -20,7 +20,7 @@ from cmf_api.freshness import behind_of, fresh
 router = APIRouter(tags=["lineage"], dependencies=[Depends(fresh)])
 
 
-@router.get("/v1/lineage/{key:path}", responses=answers(Lineage, 404, 409))
+@router.get("/v1/lineage/{key:path}", responses=answers(Lineage, 404, 409, 410))
 def lineage(
     request: Request,
     key: Key,
@@ -34,7 +34,7 @@ def lineage(
     return _ask(request, question)
 
 
-@router.post("/v1/lineage", responses=answers(Lineage, *BODY, 404, 409), openapi_extra=asks(Question))
+@router.post("/v1/lineage", responses=answers(Lineage, *BODY, 404, 409, 410), openapi_extra=asks(Question))
 async def lineage_of_many(request: Request) -> Response:
     """The lineage of many artifacts and executions together."""
     question = await read_json(request, Question)

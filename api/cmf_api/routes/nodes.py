@@ -56,13 +56,13 @@ def pipelines(request: Request, filters: Narrowed, limit: Limit = 100, cursor: T
     return _list(request, "pipeline", filters, limit, cursor)
 
 
-@router.get("/v1/artifacts/{key:path}", responses=answers(NodeDetail, 404, 409))
+@router.get("/v1/artifacts/{key:path}", responses=answers(NodeDetail, 404, 409, 410))
 def artifact(request: Request, key: Key, limit: Limit = 100) -> Response:
     """One artifact, whole, with up to `limit` of its uses."""
     return _one(request, key, "artifact", limit)
 
 
-@router.get("/v1/executions/{key:path}", responses=answers(NodeDetail, 404, 409))
+@router.get("/v1/executions/{key:path}", responses=answers(NodeDetail, 404, 409, 410))
 def execution(request: Request, key: Key, limit: Limit = 100) -> Response:
     """One execution, whole, with up to `limit` of its uses."""
     return _one(request, key, "execution", limit)
@@ -78,7 +78,7 @@ def pipeline(request: Request, name: str) -> Response:
     return answer(store.detail(found[0].key, MAX_PAGE))
 
 
-@router.get("/v1/resolve/{asked:path}", responses=answers(Resolved, 404, 409))
+@router.get("/v1/resolve/{asked:path}", responses=answers(Resolved, 404, 409, 410))
 def resolved(request: Request, asked: str) -> Response:
     """The key that has this prefix, or else the artifact last used under this path."""
     return answer(Resolved(resolve(request.app.state.store, asked)))

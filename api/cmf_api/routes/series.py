@@ -23,14 +23,14 @@ _EXACT = 2**53
 Step = Annotated[int | None, Query(gt=-_EXACT, lt=_EXACT)]
 
 
-@router.get("/v1/executions/{key}/series", responses=answers(SeriesList, 404, 409))
+@router.get("/v1/executions/{key}/series", responses=answers(SeriesList, 404, 409, 410))
 def series(request: Request, key: Key) -> Response:
     """Each fine-grained metric of an execution in few words: how many points, the first, last, least, greatest."""
     store: Store = request.app.state.store
     return answer(rules.series_of(store, resolve(store, key)))
 
 
-@router.get("/v1/executions/{key}/series/{name:path}", responses=answers(Series, 404, 409))
+@router.get("/v1/executions/{key}/series/{name:path}", responses=answers(Series, 404, 409, 410))
 def points(
     request: Request,
     key: Key,
@@ -44,7 +44,7 @@ def points(
     return answer(_ask(request, question).series[0])
 
 
-@router.post("/v1/series", responses=answers(SeriesOfMany, *BODY, 404, 409), openapi_extra=asks(SeriesQuestion))
+@router.post("/v1/series", responses=answers(SeriesOfMany, *BODY, 404, 409, 410), openapi_extra=asks(SeriesQuestion))
 async def points_of_many(request: Request) -> Response:
     """The points of one series of several executions."""
     question = await read_json(request, SeriesQuestion)

@@ -11,7 +11,7 @@ import msgspec
 from cmf.core import answers
 from cmf.core.delta import ArtifactFact, ContextFact, Delta, Ending, ExecutionFact, Register, RelationFact, UseFact
 from cmf.core.identity import kind_of
-from cmf.core.model import Node, NodeDetail
+from cmf.core.model import Node, NodeDetail, Relation
 from cmf.core.operations import ExecutionIdentity, PutContext, RecordIdentity
 from cmf.core.records import Stamp
 from cmf.core.series import POINTS
@@ -86,6 +86,30 @@ def state(db: sqlite3.Connection, keys: Collection[str] | None, points_after: in
     if keys is not None:
         _say_of_uses(db, ids(db, (key for key in keys if kind_of(key) == "use")), of)
     return of
+
+
+def told_of(db: sqlite3.Connection, node_ids: Collection[int]) -> Delta:
+    """What the store holds of nodes themselves, and their relations to and from others."""
+    of, at = Delta(), {"ids": _json(sorted(node_ids))}
+    _read_nodes(db, at, of)
+    _read_relations(db, "relations", at, of)
+    _read_relations(db, "relations_to", at, of)
+    return of
+
+
+def relations(db: sqlite3.Connection, keys: Collection[str]) -> list[Relation]:
+    """The relations at either end of these nodes."""
+    of, at = Delta(), {"ids": _json(ids(db, keys))}
+    _read_relations(db, "relations", at, of)
+    _read_relations(db, "relations_to", at, of)
+    return list(answers.relations(of))
+
+
+def uses_among(db: sqlite3.Connection, use_ids: Collection[int]) -> list[str]:
+    """The keys of those of these that are uses that have come."""
+    of = Delta()
+    _read_uses(db, sorted(use_ids), of)
+    return list(of.uses)
 
 
 def _say_of_uses(db: sqlite3.Connection, use_ids: list[int], of: Delta) -> None:

@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 from cmf.clock import now
 from cmf.core.delta import Delta
 from cmf.core.errors import StoreIncompatible, StoreUnavailable
-from cmf.core.model import Edge, Node, NodeDetail, Page, Point, Stats
+from cmf.core.model import Edge, Node, NodeDetail, Page, Point, Relation, Stats
+from cmf.core.pruning import Taken, Tombstone
 from cmf.core.series import POINTS
 from cmf.core.store import Filters, Head, ListKind, SiteHeads, Step, Transaction, Version
 from cmf.core.values import encode
-from cmf.stores.sqlite import lists, merge, read
+from cmf.stores.sqlite import lists, merge, prune, read
 from cmf.stores.sqlite.changes import Moment, begin
 from cmf.stores.sqlite.statements import script, statements
 
@@ -189,6 +190,16 @@ class SqliteStore:
                 return
             asked["after"] = page[-1][0]
 
+    def relations(self, keys: Collection[str]) -> list[Relation]:
+        """See the port."""
+        with self._reading() as db:
+            return read.relations(db, keys)
+
+    def pruned(self, first: str, last: str, limit: int) -> list[Tombstone]:
+        """See the port."""
+        with self._reading() as db:
+            return prune.between(db, first, last, limit)
+
     def stats(self) -> Stats:
         """See the port."""
         with self._reading() as db:
@@ -198,6 +209,7 @@ class SqliteStore:
                 sites=db.execute(_READ["count_sites"]).fetchone()[0],
                 last_merge=db.execute(_READ["progress"]).fetchone()[0],
                 version=str(self.version()),
+                pruned=prune.count(db),
             )
 
     def greatest_time(self) -> str | None:
@@ -226,6 +238,7 @@ class SqliteStore:
             self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         for statement in script("notes").split(";\n"):  # a file that is older may have none
             self._writer.execute(statement)
+        prune.create(self._writer)
         self._writer.execute("COMMIT")
         self._check_version(self._writer)
 
@@ -330,7 +343,13 @@ class SqliteTransaction:
     def merge(self, delta: Delta) -> None:
         """See the port."""
         self._moment = self._moment or begin(self._db)
-        merge.merge(self._db, delta, now(), self._moment)
+        at = now()
+        merge.merge(self._db, prune.sift(self._db, delta, at), at, self._moment)
+
+    def prune(self, keys: Collection[str], at: str) -> Taken:
+        """See the port."""
+        self._moment = self._moment or begin(self._db)
+        return prune.prune(self._db, keys, at)
 
     def kept(self, name: str) -> str | None:
         """See the port."""
