@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -25,6 +28,9 @@ from cmf.segments import CHUNK_RECORDS, PULLED, Segment
 
 CHUNK_BYTES = 1 << 20
 """The greatest size of a chunk before compression, give or take a line."""
+
+IN_FLIGHT = 2
+"""How many chunks of a segment are on their way: a server reads one while it merges the one before it."""
 
 T = TypeVar("T")
 Progress = Callable[[int], None]
@@ -153,8 +159,7 @@ def _push_segment(
     lines = journal.read(segment.path, head_at(segment.path, known))
     chunks = _chunks(takewhile(lambda line: line[1].offset <= end, lines))
     try:
-        for packed, size in _ahead((pack(chunk), sum(map(len, chunk)) + len(chunk)) for chunk in chunks):
-            yield patiently(partial(server.push, segment.site, segment.name, packed)), size
+        yield from _sent(partial(server.push, segment.site, segment.name), chunks)
     except Gap:
         if known is None:
             raise
@@ -162,16 +167,50 @@ def _push_segment(
         yield from _push_segment(server, segment, None, end)
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, each made while the one before it is dealt with: the server and this process work side by side."""
-    # Importing it fails in a process that is about to end, which may want to send its last records.
-    from concurrent.futures import ThreadPoolExecutor
+def _sent(send: Callable[[bytes], Received], chunks: Iterator[list[bytes]]) -> Iterator[tuple[Received, int]]:
+    """Send chunks in their order, each before the answer to the one ahead of it; → per chunk: the answer, its bytes."""
+    under_way: deque[tuple[Future[Received], bytes, int]] = deque()
+    damage: CorruptRecord | None = None
+    while chunk := _next(chunks):
+        if isinstance(chunk, CorruptRecord):
+            damage = chunk
+            break
+        body, size = pack(chunk), sum(map(len, chunk)) + len(chunk)
+        under_way.append((_in_background(partial(patiently, partial(send, body))), body, size))
+        if len(under_way) == IN_FLIGHT:
+            yield _answer(send, *under_way.popleft())
+    while under_way:
+        yield _answer(send, *under_way.popleft())
+    if damage:
+        raise damage
 
-    with ThreadPoolExecutor(1) as maker:
-        following = maker.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = maker.submit(next, items, None)
-            yield item
+
+def _next(chunks: Iterator[list[bytes]]) -> list[bytes] | CorruptRecord | None:
+    try:
+        return next(chunks, None)
+    except CorruptRecord as exc:  # what precedes the damage is under way
+        return exc
+
+
+def _answer(send: Callable[[bytes], Received], sent: Future[Received], body: bytes, size: int) -> tuple[Received, int]:
+    try:
+        return sent.result(), size
+    except Gap:  # perhaps it was there before the one ahead of it, which is taken by now
+        return patiently(partial(send, body)), size
+
+
+def _in_background(work: Callable[[], T]) -> Future[T]:
+    """What becomes of some work. Nothing waits for it at the end of the process: who interrupts it need not either."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as exc:
+            outcome.set_exception(exc)
+
+    threading.Thread(target=run, name="cmf-push", daemon=True).start()
+    return outcome
 
 
 def head_at(path: Path, known: JournalHead | None) -> Head:

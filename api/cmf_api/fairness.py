@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -44,24 +45,21 @@ class FairQueue(Generic[T]):
         self.cost += cost
         self._count += 1
 
-    def take(self) -> T:
-        """What is next.
-
-        Raises:
-            IndexError: nothing waits.
-        """
-        while self._queues:
-            site, queue = next(iter(self._queues.items()))
-            cost = queue[0].cost
-            credit = self._credits.get(site, 0)
-            if credit >= cost or len(self._queues) == 1:
-                taken = queue.popleft()
-                self._credits[site] = max(0, credit - cost)
-                self._gone(site, cost)
-                return taken.item
-            self._credits[site] = credit + self._credit
-            self._queues.move_to_end(site)
-        raise IndexError("nothing waits")
+    def take(self, busy: Collection[str] = ()) -> T | None:
+        """What is next of a site that is not busy; None: nothing waits of any."""
+        while ready := [site for site in self._queues if site not in busy]:
+            for site in ready:
+                queue = self._queues[site]
+                cost = queue[0].cost
+                credit = self._credits.get(site, 0)
+                if credit >= cost or len(ready) == 1:
+                    taken = queue.popleft()
+                    self._credits[site] = max(0, credit - cost)
+                    self._gone(site, cost)
+                    return taken.item
+                self._credits[site] = credit + self._credit
+                self._queues.move_to_end(site)
+        return None
 
     def remove(self, site: str, item: T) -> bool:
         """Let something wait no more; → whether it did."""

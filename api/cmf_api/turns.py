@@ -33,7 +33,8 @@ MAX_RETRY_SECONDS: Final = 60
 class _Waiter:
     """A push that waits for its turn. The future tells that it has come, or why it does not."""
 
-    def __init__(self, size_bytes: int) -> None:
+    def __init__(self, site: str, size_bytes: int) -> None:
+        self.site = site
         self.size_bytes = size_bytes
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -41,7 +42,8 @@ class _Waiter:
 class Turns:
     """Lets `at_once` pushes be worked on at once, and up to `max_waiting` wait, with up to `max_bytes` of bodies.
 
-    Of one event loop. Where there is no room, the site that most waits of makes it.
+    Of one event loop. Those of one site come one after the other, as they came. Where there is no room, the site that
+    most waits of makes it.
     """
 
     def __init__(self, at_once: int, max_waiting: int, max_bytes: int) -> None:
@@ -49,6 +51,8 @@ class Turns:
         self._max_waiting = max_waiting
         self._max_bytes = max_bytes
         self._queue: FairQueue[_Waiter] = FairQueue(CREDIT_BYTES)
+        self._at_work: set[str] = set()
+        """The sites whose pushes are worked on."""
         self._coming = self._coming_bytes = 0
         self._coming_of: Counter[str] = Counter()
         """Bytes that are on their way, by site."""
@@ -95,8 +99,8 @@ class Turns:
             Busy: too much is waiting already.
         """
         cost = PUSH_BYTES + size_bytes
-        if self._free and not self._queue:
-            self._free -= 1
+        if self._free and not self._queue and site not in self._at_work:
+            self._begin(site)
         else:
             await self._wait(site, cost, size_bytes)
         self._working_cost += cost
@@ -106,31 +110,38 @@ class Turns:
         finally:
             self._seconds_per_byte += ((time.monotonic() - began) / cost - self._seconds_per_byte) / 8
             self._working_cost -= cost
-            self._free += 1
-            self._pass_on()
+            self._end(site)
+
+    def _begin(self, site: str) -> None:
+        self._free -= 1
+        self._at_work.add(site)
+
+    def _end(self, site: str) -> None:
+        self._free += 1
+        self._at_work.discard(site)
+        self._pass_on()
 
     async def _wait(self, site: str, cost: int, size_bytes: int) -> None:
         while len(self._queue) >= self._max_waiting:
             self._send_away_for(site, cost)
-        waiter = _Waiter(size_bytes)
+        waiter = _Waiter(site, size_bytes)
         self._queue.put(site, cost, waiter)
         self._waiting_bytes += size_bytes
+        self._pass_on()  # all that wait before it may be of sites that are worked on
         try:
             await waiter.turn
         except asyncio.CancelledError:
             if self._queue.remove(site, waiter):
                 self._waiting_bytes -= size_bytes
             elif waiter.turn.done() and not waiter.turn.cancelled() and waiter.turn.exception() is None:
-                self._free += 1  # it was its turn at this very moment
-                self._pass_on()
+                self._end(site)  # it was its turn at this very moment
             raise
 
     def _pass_on(self) -> None:
-        while self._free and self._queue:
-            waiter = self._queue.take()
+        while self._free and (waiter := self._queue.take(self._at_work)) is not None:
             self._waiting_bytes -= waiter.size_bytes
             if not waiter.turn.done():  # else it was cancelled, and has not noticed yet
-                self._free -= 1
+                self._begin(waiter.site)
                 waiter.turn.set_result(None)
 
     def _send_away_for(self, site: str, cost: int) -> None:

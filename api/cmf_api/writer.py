@@ -130,8 +130,8 @@ class Writer:
         finally:
             with self._changed:
                 self._ended = True
-                while self._queue:
-                    self._queue.take().outcome.set_exception(_stopping())
+                while (job := self._queue.take()) is not None:
+                    job.outcome.set_exception(_stopping())
 
     def _group(self) -> list[_Job]:
         """Wait for work; → what the next transaction does, nothing when all is done and no more comes."""
@@ -140,9 +140,9 @@ class Writer:
         with self._changed:
             while not self._queue and not self._closed:
                 self._changed.wait()
-            while self._queue and records < MAX_GROUP_RECORDS:
-                group.append(self._queue.take())
-                records += group[-1].records
+            while records < MAX_GROUP_RECORDS and (job := self._queue.take()) is not None:
+                group.append(job)
+                records += job.records
         return group
 
     def _commit(self, jobs: list[_Job]) -> None:

@@ -75,10 +75,12 @@ def holds(store: Store, keys: list[str], state: Delta) -> bool:
     held = store.state(keys)
     if held == state:
         return True
-    joined = Delta()
-    joined.join(held)
-    joined.join(state)
-    return joined == held
+    # An execution tells of its pipeline too, whose key may be in another piece: both sides are joined, so both tell.
+    alone, together = Delta(), Delta()
+    alone.join(held)
+    together.join(held)
+    together.join(state)
+    return together == alone
 
 
 def _sum(delta: Delta) -> tuple[int, int]:

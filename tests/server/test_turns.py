@@ -67,8 +67,42 @@ def test_a_credit_is_not_saved_up_by_who_does_not_wait() -> None:
     assert queue.take() == 300
     assert (len(queue), queue.cost) == (1, 1_000)
     assert queue.take() == 200
-    with pytest.raises(IndexError):
-        queue.take()
+    assert queue.take() is None
+
+
+def test_what_waits_of_a_busy_site_is_passed_over_and_keeps_its_place() -> None:
+    queue: FairQueue[int] = FairQueue(10)
+    queue.put("a", 10, 1)
+    queue.put("a", 10, 2)
+    assert queue.take({"a"}) is None
+    queue.put("b", 1_000, 3)
+    assert queue.take({"a"}) == 3
+    assert [queue.take(), queue.take()] == [1, 2]
+
+
+def test_pushes_of_one_site_come_one_after_the_other_and_no_other_site_waits_for_that() -> None:
+    async def play() -> None:
+        turns = Turns(3, 16, AMPLE)
+        at_work: list[str] = []
+        seen: list[list[str]] = []
+
+        async def push(site: str, number: int) -> None:
+            async with turns.turn(site, 1_000):
+                at_work.append(f"{site}{number}")
+                seen.append(sorted(at_work))
+                await asyncio.sleep(0.01)
+                at_work.remove(f"{site}{number}")
+
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            for number in range(3):
+                group.create_task(push("a", number))
+            await asyncio.sleep(0)
+            group.create_task(push("b", 0))
+        assert all(sum(name[0] == "a" for name in names) <= 1 for names in seen)
+        assert seen[1] == ["a0", "b0"], "a free place was not given to another site"
+        assert turns.waiting == 0
+
+    asyncio.run(play())
 
 
 def test_a_flood_of_one_site_makes_room_for_another() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cmf.core.delta import Delta, fold
 from cmf.core.digests import digest, digest_of, lacking, pieces
-from cmf.core.operations import Operation
-from cmf.core.records import Stamp
+from cmf.core.operations import NamedIdentity, Operation, PutUse, put_execution
+from cmf.core.records import Stamp, make_stamp
 from cmf.core.store import Head, Store
 from cmf.stores.memory import MemoryStore
 
@@ -65,6 +65,17 @@ def test_what_one_holds_and_another_does_not_is_found(
     assert bool(list(lacking(store, all_but_one))) == lost
     assert (digest(store) != digest(all_but_one)) == lost
     assert not list(lacking(all_but_one, store))
+
+
+def test_who_knows_only_of_a_use_holds_no_more_than_who_knows_its_execution(make_store: Callable[[], Store]) -> None:
+    began = put_execution(NamedIdentity(pipeline="train", stage="train", name="nightly"))
+    used = PutUse(execution=began.key, artifact="md5:" + "0" * 32, direction="input", path="a.csv")
+    more, less = make_store(), MemoryStore()
+    first, second = (make_stamp("2026-01-01T00:00:00.000000Z", "S", number) for number in (1, 2))
+    merge(more, [(first, began), (second, used)])
+    merge(less, [(second, used)])
+    assert not list(lacking(less, more))
+    assert list(lacking(more, less))
 
 
 def test_the_heads_of_all_sites_are_told(store: Store) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from cmf.clock import milliseconds
 from cmf.core.values import encode
+from cmf.stores.sqlite.rows import Row, put_rows
 from cmf.stores.sqlite.statements import statements
 
 _MERGE = statements("merge")
-Row = tuple[Any, ...]
 
 _INPUT: Final = "input"
 
@@ -66,7 +66,7 @@ class Changes:
     def join(self, table: str, rows: Iterable[Row]) -> None:
         """Join rows into a table."""
         new, known = _parted(table, list(rows), self._known)
-        self._db.executemany(_MERGE[table], new)
+        put_rows(self._db, _MERGE[table], new)
         changed = self._said if table in _SAID else self._changed
         for row in known:
             if self._db.execute(_MERGE[table], row).rowcount:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from cmf.core import answers
 from cmf.core.delta import Delta, ExecutionFact, Register
 from cmf.core.foreign import PREFIX
@@ -23,6 +25,8 @@ Rows = Iterator[tuple[Any, ...]]
 
 PIECE = 1_000
 """How many executions are read at a time."""
+
+_IDS: msgspec.json.Decoder[dict[str, int]] = msgspec.json.Decoder(dict[str, int])
 
 
 def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str, moment: Moment) -> None:
@@ -61,8 +65,10 @@ def merge(db: sqlite3.Connection, delta: Delta, recorded_at: str, moment: Moment
 def _entities(db: sqlite3.Connection, delta: Delta, recorded_at: str, version: int) -> dict[str, int]:
     # In the order of the keys, so that the index is written page by page.
     keys = sorted(delta.keys() | delta.uses.keys())
-    db.executemany(_MERGE["entity"], ((key, recorded_at, version) for key in keys))
-    return dict(db.execute(_MERGE["ids"], (encode(keys).decode(),)))
+    told = encode(keys).decode()
+    db.execute(_MERGE["entities"], {"keys": told, "recorded_at": recorded_at, "version": version})
+    (ids,) = db.execute(_MERGE["ids"], {"keys": told}).fetchone()
+    return _IDS.decode(ids)
 
 
 def _contexts(delta: Delta, ids: dict[str, int]) -> Rows:

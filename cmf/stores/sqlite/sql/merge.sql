@@ -1,13 +1,14 @@
 -- Joining a delta into the store; see cmf/core/delta.py for what each fact's join is.
 
--- name: entity
-INSERT OR IGNORE INTO entity (key, recorded_at, version) VALUES (?, ?, ?);
+-- name: entities
+INSERT OR IGNORE INTO entity (key, recorded_at, version) SELECT value, :recorded_at, :version FROM json_each(:keys);
 
 -- name: last_entity
 SELECT max(id) FROM entity;
 
 -- name: ids
-SELECT key, id FROM entity WHERE key IN (SELECT value FROM json_each(?));
+-- The ids of these keys, as one object of JSON.
+SELECT json_group_object(key, id) FROM entity WHERE key IN (SELECT value FROM json_each(:keys));
 
 -- name: context
 INSERT INTO context (id, first, kind, name, parent, namespace) VALUES (?, ?, ?, ?, ?, ?)
