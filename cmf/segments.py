@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmf import journal, pulled
+from cmf.background import ahead
 from cmf.core import chunks
 from cmf.core.errors import BadRecord, ChainBroken, CorruptRecord
 from cmf.core.store import Head, Store
@@ -109,11 +110,10 @@ def take(store: Store, segment: Segment, head: Head, progress: Progress | None =
     Raises:
         CorruptRecord: a line is damaged; what is before it is in the store.
     """
-    for lines, first in _batches(segment.path, head):
-        chunk = _parse(segment, lines, first)
+    for chunk in ahead(_parse(segment, lines, first) for lines, first in _batches(segment.path, head)):
         store.write(lambda transaction, chunk=chunk: chunks.merge(transaction, chunk))  # type: ignore[misc]
         if progress:
-            progress(sum(len(line) + 1 for line in lines))
+            progress(sum(chunk.lengths))
 
 
 def _batches(path: Path, head: Head) -> Iterator[tuple[list[bytes], Head]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from cmf import journal
+from cmf.background import in_background
 from cmf.core.errors import CorruptRecord, Gap, SettingsProblem
 from cmf.core.freshness import Position, token_of
 from cmf.core.store import Head
@@ -176,7 +176,7 @@ def _sent(send: Callable[[bytes], Received], chunks: Iterator[list[bytes]]) -> I
             damage = chunk
             break
         body, size = pack(chunk), sum(map(len, chunk)) + len(chunk)
-        under_way.append((_in_background(partial(patiently, partial(send, body))), body, size))
+        under_way.append((in_background(partial(patiently, partial(send, body))), body, size))
         if len(under_way) == IN_FLIGHT:
             yield _answer(send, *under_way.popleft())
     while under_way:
@@ -197,20 +197,6 @@ def _answer(send: Callable[[bytes], Received], sent: Future[Received], body: byt
         return sent.result(), size
     except Gap:  # perhaps it was there before the one ahead of it, which is taken by now
         return patiently(partial(send, body)), size
-
-
-def _in_background(work: Callable[[], T]) -> Future[T]:
-    """What becomes of some work. Nothing waits for it at the end of the process: who interrupts it need not either."""
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as exc:
-            outcome.set_exception(exc)
-
-    threading.Thread(target=run, name="cmf-push", daemon=True).start()
-    return outcome
 
 
 def head_at(path: Path, known: JournalHead | None) -> Head:

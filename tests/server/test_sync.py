@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from server_process import ServerProcess
 
 import cmf
 from cmf import sync
-from cmf.core.errors import CmfError, CorruptRecord, ServerProblem, ServerUnreachable
+from cmf.core.errors import CmfError, CorruptRecord, Gap, ServerProblem, ServerUnreachable
 from cmf.core.lineage import Question, lineage
 from cmf.core.operations import Operation, Retract, SetProperty
 from cmf.core.store import Store
-from cmf.core.wire import PullQuestion
+from cmf.core.wire import PullQuestion, Received
 from cmf.remote import Remote
 from cmf.repository import Repository
 
@@ -265,6 +266,27 @@ def test_a_server_restored_from_an_older_backup_gets_what_it_lacks(tmp_path: Pat
         store.write_bytes(backup)
         server.start()
         assert push(repository, server) == (6, 0)
+
+
+def test_a_chunk_that_overtakes_the_one_before_it_is_sent_again(tmp_path: Path, server: ServerProcess) -> None:
+    repository = record(tmp_path / "a", typical(1_500))
+    numbers, refused = itertools.count(), threading.Event()
+
+    class Overtaken(Remote):
+        def push(self, site: str, segment: str, packed: bytes) -> Received:
+            if next(numbers) == 0:
+                assert refused.wait(30), "the second chunk was taken before the first"
+            try:
+                return super().push(site, segment, packed)
+            except Gap:
+                refused.set()
+                raise
+
+    remote = Overtaken(server.url)
+    applied, duplicates = sync.push(repository, remote)
+    (head,) = remote.heads(repository.site).values()
+    assert (applied, duplicates) == (head.sequence, 0)
+    assert next(numbers) > 3, "it was sent in one or two chunks"
 
 
 def test_a_server_that_is_down_or_none_at_all_leaves_the_journal_untouched(tmp_path: Path) -> None:

@@ -1,36 +1,33 @@
-"""Which nodes a merge changes: most rows are of new ones and go in as they are, the others are looked at one by one."""
+"""Which nodes a merge changes: most rows are of new ones and go in as they are, of others SQLite tells what changed."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from cmf.clock import milliseconds
 from cmf.core.values import encode
-from cmf.stores.sqlite.rows import Row, put_rows
+from cmf.stores.sqlite.rows import Row, put_and_return, put_rows
 from cmf.stores.sqlite.statements import statements
 
 _MERGE = statements("merge")
 
 _INPUT: Final = "input"
 
-
-def _own(row: Row) -> tuple[int, ...]:
-    return (row[0],)
-
-
-def _of_use(row: Row) -> tuple[int, ...]:
-    """The use and its execution."""
-    return row[0], row[3] if row[4] == _INPUT else row[2]
-
-
-def _of_relation(row: Row) -> tuple[int, ...]:
-    return (row[1],)
-
-
-_OWNERS: Final[dict[str, Callable[[Row], tuple[int, ...]]]] = {"use": _of_use, "relation": _of_relation}
-"""By table, the entities that are newer when a row changes. Of every other table it is the row's own."""
+_OWNERS: Final = {
+    "context": "id",
+    "execution": "id",
+    "artifact": "id",
+    "artifact_type": "artifact",
+    "use": "id, iif(kind = 'input', target, source)",
+    "ending": "execution",
+    "property": "entity",
+    "retraction": "entity",
+    "relation": "source, kind",
+    "points": "execution",
+}
+"""By table, the entities that are newer when a row changes, of a use its execution too. (A relation's kind is none.)"""
 
 _SAID: Final = ("property", "retraction")
 """The tables of what may be said of uses, too."""
@@ -68,12 +65,16 @@ class Changes:
         new, known = _parted(table, list(rows), self._known)
         put_rows(self._db, _MERGE[table], new)
         changed = self._said if table in _SAID else self._changed
-        for row in known:
-            if self._db.execute(_MERGE[table], row).rowcount:
-                owners = _OWNERS.get(table, _own)(row)
-                changed.update(owners)
-                if table == "execution" or (table == "relation" and row[0] == "ran_in"):
-                    self.moved.update(owners)
+        for owners in put_and_return(self._db, _MERGE[table], known, _OWNERS[table]):
+            match table:
+                case "relation":
+                    changed.add(owners[0])
+                    if owners[1] == "ran_in":
+                        self.moved.add(owners[0])
+                case _:
+                    changed.update(owners)
+                    if table == "execution":
+                        self.moved.update(owners)
 
     def state(self) -> None:
         """Let what changed have the version of this merge."""
@@ -89,15 +90,17 @@ def _parted(table: str, rows: list[Row], known: int) -> tuple[list[Row], list[Ro
     """The rows of which all owners are new, and the others. A call for each row would cost more than all else here."""
     match table:
         case "use":
-            new = [row for row in rows if row[0] > known and row[3 if row[4] == _INPUT else 2] > known]
+            are_new = [row[0] > known and row[3 if row[4] == _INPUT else 2] > known for row in rows]
         case "relation":
-            new = [row for row in rows if row[1] > known]
+            are_new = [row[1] > known for row in rows]
         case _:
-            new = [row for row in rows if row[0] > known]
-    if len(new) == len(rows):
-        return new, []
-    owners = _OWNERS.get(table, _own)
-    return new, [row for row in rows if min(owners(row)) <= known]
+            are_new = [row[0] > known for row in rows]
+    if all(are_new):
+        return rows, []
+    parted: tuple[list[Row], list[Row]] = [], []
+    for row, is_new in zip(rows, are_new, strict=True):
+        parted[not is_new].append(row)
+    return parted
 
 
 def _json(ids: Collection[int]) -> str:

@@ -22,17 +22,31 @@ def put_rows(db: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> Non
     """Do a statement that inserts `VALUES (?, …)` for each of the rows."""
     if not rows:
         return
-    text = encode(rows)
-    if b"\\u0000" in text:  # SQLite's JSON drops it
+    if (text := _json(rows)) is None:
         db.executemany(statement, rows)
     else:
-        db.execute(_of_json(statement), (text.decode(),))
+        db.execute(_of_json(statement), (text,))
+
+
+def put_and_return(db: sqlite3.Connection, statement: str, rows: Sequence[Row], returning: str) -> list[Row]:
+    """Do the same; → these columns of what was put in or changed."""
+    if not rows:
+        return []
+    if (text := _json(rows)) is None:
+        return [row for each in rows for row in db.execute(f"{statement} RETURNING {returning}", each)]
+    return db.execute(f"{_of_json(statement)} RETURNING {returning}", (text,)).fetchall()
+
+
+def _json(rows: Sequence[Row]) -> str | None:
+    """The rows as a list of lists; None where they have a NUL, which SQLite's JSON drops."""
+    text = encode(rows)
+    return None if b"\\u0000" in text else text.decode()
 
 
 @cache
 def _of_json(statement: str) -> str:
     def selected(values: re.Match[str]) -> str:
-        columns = ", ".join(f"value ->> {number}" for number in range(values[0].count("?")))
+        columns = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(values[0].count("?")))
         # With `WHERE`, since ON CONFLICT is read as a join's ON without.
         return f"SELECT {columns} FROM json_each(?) WHERE true"  # noqa: S608 (numbers)
 

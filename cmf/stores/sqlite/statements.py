@@ -13,7 +13,7 @@ _HEADER = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 def statements(family: str) -> dict[str, str]:
     """The statements of `sql/<family>.sql` by name."""
     parts = _HEADER.split(script(family))
-    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    return {name: text.strip().removesuffix(";") for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def script(family: str) -> str:
