@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from cmf import sync
+from cmf import own_process, sync
 from cmf.core.wire import PullQuestion
 from cmf.remote import JournalHead, Remote
 from cmf.repository import Repository
@@ -31,6 +31,7 @@ class Forgetful(Remote):
 
 def main(work: str, root: str, url: str, question: str = "{}") -> None:
     """Do one piece of work on the parent's word."""
+    own_process.suit()  # as the CLI does
     # What is measured is the transfer: the view of what was recorded here is caught up elsewhere.
     repository = Repository(Path(root), catch_up=work == "pull")
     server = Forgetful(url) if work == "again" else Remote(url)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
-
-_SWITCH_SECONDS: Final = 0.0005
 
 
 def in_background(work: Callable[[], T]) -> Future[T]:
@@ -35,8 +32,3 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         following = in_background(partial(next, items, None))
         yield item
         item = following.result()
-
-
-def take_turns_often() -> None:
-    """Let the threads of this process wait less for each other. It is for processes of our own."""
-    sys.setswitchinterval(_SWITCH_SECONDS)

@@ -21,7 +21,7 @@ PULLED = pulled.SITE
 CARRIED = "carried"
 """The folder, beside the pulled one, of the segments of other clones that bundles brought: a folder for each clone."""
 
-CHUNK_RECORDS = 5_000
+CHUNK_RECORDS = 10_000
 """How many records go into one transaction, and into one request of a push."""
 
 Progress = Callable[[int], None]

@@ -26,7 +26,7 @@ from cmf.remote import JournalHead, Remote, pack
 from cmf.repository import Repository
 from cmf.segments import CHUNK_RECORDS, PULLED, Segment
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 2 << 20
 """The greatest size of a chunk before compression, give or take a line."""
 
 IN_FLIGHT = 2

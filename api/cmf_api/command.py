@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -74,6 +73,7 @@ def serve(
         from cmf_api.audit import AUDIT_FILE, AuditLog
     except ImportError as exc:
         raise MissingExtra("cmf server", "server") from exc
+    from cmf import own_process
     from cmf_api.connections import guarded as guarded_by
     from cmf_api.connections import limits_of
     from cmf_api.exposure import check_exposure, check_tls, is_loopback, words
@@ -131,10 +131,7 @@ def serve(
             log.close()
 
     sockets = [_listen(host, port)]
-    # Chunks of records outlive the collector's young generations, and nothing in them is cyclic.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
+    own_process.suit()
     address, bound = sockets[0].getsockname()[:2]
     address = f"[{address}]" if ":" in address else address
     scheme = "https" if tls_cert else "http"

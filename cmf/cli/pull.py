@@ -48,7 +48,7 @@ def pull(
 
     Without options, that of the artifacts in the clone's .dvc and dvc.lock files. What is named may be combined.
     """
-    from cmf import sync
+    from cmf import own_process, sync
     from cmf.core.errors import BadQuestion
     from cmf.core.wire import PullQuestion
     from cmf.repository import Repository
@@ -64,6 +64,7 @@ def pull(
         direction=direction.value,
         depth=depth,
     )
+    own_process.suit()
     with progress("pulling", None, "operations") as advance:
         pulled = sync.pull(repository, remote, question, advance, everything=everything)
     if pulled.operations == 0 and not pulled.incremental:

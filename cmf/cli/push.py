@@ -33,9 +33,10 @@ def push(
 
     Interrupted anywhere, the next push goes on from there.
     """
-    from cmf import sync
+    from cmf import own_process, sync
     from cmf.repository import Repository
 
+    own_process.suit()
     with closing(Repository.find(Path.cwd(), catch_up=False)) as repository:
         remote = sync.remote(repository, server)
         until = sync.ends(repository)  # what is recorded meanwhile may have bytes that do not go with this push

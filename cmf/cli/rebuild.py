@@ -16,8 +16,10 @@ def rebuild(as_json: JsonOption = False) -> None:
 
     It may be in any state, or missing. The journal is only read.
     """
+    from cmf import own_process
     from cmf.repository import Repository
 
+    own_process.suit()
     repository = Repository.find(Path.cwd(), catch_up=False)
     with progress("rebuilding", sum(segment.path.stat().st_size for segment in repository.all_segments)) as advance:
         repository.rebuild(advance)

@@ -270,9 +270,8 @@ class SqliteStore:
         self._write_ahead(db)
         db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         db.execute("PRAGMA cache_size = -65536")  # KiB
-        if self._durable:
-            # Keys are random, so merges touch the same pages over and over: let them gather (pages of 4 KiB).
-            db.execute("PRAGMA wal_autocheckpoint = 16000")
+        # Keys are random, so merges touch the same pages over and over: let them gather (pages of 4 KiB).
+        db.execute("PRAGMA wal_autocheckpoint = 16000")
         db.execute("PRAGMA temp_store = MEMORY")
         db.create_function("fold", 1, str.lower, deterministic=True)  # SQLite's own lower() knows ASCII only
         return db
