@@ -48,8 +48,11 @@ def push_until_it_is_through(repository: Repository, server: ServerProcess) -> N
             time.sleep(0.5)
 
 
-def test_neo4j_down_at_the_start_and_killed_during_a_merge(tmp_path: Path, database: Neo4jServer) -> None:
-    repository = record(tmp_path / "a", typical(4_000))
+def test_neo4j_down_at_the_start_and_killed_during_a_merge(
+    tmp_path: Path, database: Neo4jServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "CHUNK_RECORDS", 2_000)
+    repository = record(tmp_path / "a", typical(2_000))
     database.kill()
     with ServerProcess(tmp_path, database.uri) as server:
         assert httpx.get(f"{server.url}/healthz").status_code == 200

@@ -268,8 +268,11 @@ def test_a_server_restored_from_an_older_backup_gets_what_it_lacks(tmp_path: Pat
         assert push(repository, server) == (6, 0)
 
 
-def test_a_chunk_that_overtakes_the_one_before_it_is_sent_again(tmp_path: Path, server: ServerProcess) -> None:
-    repository = record(tmp_path / "a", typical(1_500))
+def test_a_chunk_that_overtakes_the_one_before_it_is_sent_again(
+    tmp_path: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "CHUNK_RECORDS", 700)
+    repository = record(tmp_path / "a", typical(500))
     numbers, refused = itertools.count(), threading.Event()
 
     class Overtaken(Remote):
