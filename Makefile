@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .cache/venv
 BIN := $(VENV)/bin
 STORE ?= sqlite
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak check format bench neo4j clean
@@ -18,7 +19,7 @@ test: $(VENV)/dev.done  ## every test, on the real Neo4j (needs Java 17 and Mave
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist loadfile $(ARGS)
 
 soak: $(VENV)/dev.done  ## the long tests: minutes of random faults and crashes
 	$(BIN)/python -m pytest -m soak $(ARGS)

@@ -21,7 +21,10 @@ def in_background(work: Callable[[], T]) -> Future[T]:
         except BaseException as exc:
             outcome.set_exception(exc)
 
-    threading.Thread(target=run, name="cmf-background", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="cmf-background", daemon=True).start()
+    except RuntimeError:  # in a process that is ending none begins
+        run()
     return outcome
 
 
