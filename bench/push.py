@@ -26,7 +26,7 @@ from cmf_api.settings import ServerSettings
 
 _EMBEDDED_LIMIT = (
     "The limit of a push into the embedded store is the very statements of the merge with their rows ready, given to "
-    "SQLite bare: the same tables and indexes, executemany, a transaction a chunk, synchronous FULL, no HTTP."
+    "SQLite bare: the same tables and indexes, a transaction a chunk, synchronous FULL, no HTTP."
 )
 _NEO4J_LIMIT = (
     "The limit of a push into Neo4j is the same nodes and relationships with the same properties, their rows ready, "

@@ -40,12 +40,15 @@ class Schema:
                 f"the Neo4j store at {self._connection.shown} has version {version} of the graph, this cmf writes "
                 f"version {VERSION}. Use that version of cmf, or an empty database and push again from every site."
             )
-        if not self._known:
-            self._connection.define(load("schema/pruned_key"))  # graphs that were made before it
+        if rows and not self._known:
+            self._define()  # a graph that is older may lack some
         self._known = True
 
-    def _make(self) -> int:
+    def _define(self) -> None:
         for definition in family("schema"):
             self._connection.define(definition)
+
+    def _make(self) -> int:
+        self._define()
         version: int = self._connection.write(lambda run: run(load("merge/state_version"), version=VERSION))[0][0]
         return version
