@@ -99,6 +99,9 @@ def test_old_executions_go_and_late_pushes_do_not_bring_them_back(
         # Beside the server, which goes on.
         assert "pruned 8 executions and 7 artifacts, with 16 uses" in prune(store_url, home, *asked, "--yes")
         assert not set(was[:8]) & set(store.all_keys())
+        began, ended = (json.loads(line) for line in (home / "audit.jsonl").read_text().splitlines()[-2:])
+        assert (began["method"], began["pipelines"], began["before"][:10]) == ("prune", ["chain"], "2023-11-14")
+        assert (ended["name"], ended["executions"], ended["artifacts"]) == (began["name"], 8, 7)
         graph = cmf.query(served.url)
         assert artifact("chain-2") in upstream(graph, artifact(f"chain-{LENGTH}"))
         with pytest.raises(PrunedKey, match="was pruned from this graph at 20"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -12,6 +14,7 @@ from cmf.cli.options import JsonOption
 from cmf_api.commands.options import HomeOption, StoreOption, StorePasswordOption
 
 if TYPE_CHECKING:
+    from cmf.core.retention import Wanted
     from cmf_api.dependents import Report
 
 EXAMPLE = (
@@ -49,6 +52,7 @@ def prune(
     from cmf.cli.terminal import bar, say, say_json
     from cmf.core.errors import SettingsProblem
     from cmf.core.retention import Wanted
+    from cmf_api.audit import AUDIT_FILE, AuditLog
     from cmf_api.home import default_store, home_of
     from cmf_api.pruning import alone, archive_at, prepare, prune_prepared
     from cmf_api.settings import read_secret
@@ -76,8 +80,11 @@ def prune(
             return
         with alone(at), archive_at(at) as archive:
             prepared = prepare(opened, wanted, keep_type or ())
+            log = AuditLog(at / AUDIT_FILE)
+            log.add(_audited(wanted, keep_type or ()))
             with bar("pruning", total=len(prepared.plan.executions), unit="executions") as (_, advance):
                 done = prune_prepared(opened, prepared, archive, advance)
+            log.add(_audited(wanted, keep_type or ()) | {"executions": done.executions, "artifacts": done.artifacts})
     finally:
         opened.close()
     if as_json:
@@ -96,6 +103,19 @@ def prune(
         say(f"what stays is joined by {done.contractions:,} contractions that stand for them")
     if prepared.left:
         say(_of_left(len(prepared.left)))
+
+
+def _audited(wanted: Wanted, keep_types: Collection[str]) -> dict[str, Any]:
+    """A line of the audit log: who prunes what."""
+    import getpass
+
+    from cmf.clock import now
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        user = str(os.getuid())
+    return {"at": now(), "name": user, "method": "prune", **wanted._asdict(), "keep_types": list(keep_types)}
 
 
 def _report(found: Report, as_json: bool) -> None:
