@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Run as a script: the repository's own modules, and what its tests have for starting servers.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from bench import capture, environment, lineage, pull, push, record, report, startup  # noqa: E402
+from bench import capture, direct, environment, lineage, pull, push, record, report, startup  # noqa: E402
 from bench.figures import Section  # noqa: E402
 from bench.plan import QUICK, WHOLE, Plan  # noqa: E402
 from bench.workshop import Workshop  # noqa: E402
@@ -32,6 +32,7 @@ EMBEDDED: dict[str, list[Family]] = {
     "environment": [environment.measure],
     "capture": [capture.measure],
     "push": [push.measure_embedded],
+    "direct": [direct.measure],
     "pull": [pull.measure],
     "lineage": [lineage.measure_embedded],
 }

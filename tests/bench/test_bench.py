@@ -22,6 +22,7 @@ def test_a_tiny_run_measures_every_family_and_writes_nothing() -> None:
         "Recording with git and DVC",
         "Hashing and keeping files",
         "Push into the embedded store",
+        "Sending what is recorded at once",
         "Memory",
         "Pull",
         "Lineage",
