@@ -110,7 +110,10 @@ def take(store: Store, segment: Segment, head: Head, progress: Progress | None =
     Raises:
         CorruptRecord: a line is damaged; what is before it is in the store.
     """
-    for chunk in ahead(_parse(segment, lines, first) for lines, first in _batches(segment.path, head)):
+    consistent = segment.site == PULLED  # each was looked at when it arrived
+    for chunk in ahead(
+        _parse(segment, lines, first, consistent=consistent) for lines, first in _batches(segment.path, head)
+    ):
         store.write(lambda transaction, chunk=chunk: chunks.merge(transaction, chunk))  # type: ignore[misc]
         if progress:
             progress(sum(chunk.lengths))
@@ -140,9 +143,10 @@ def _batches(path: Path, head: Head) -> Iterator[tuple[list[bytes], Head]]:
             return
 
 
-def _parse(segment: Segment, lines: list[bytes], head: Head) -> chunks.Chunk:
+def _parse(segment: Segment, lines: list[bytes], head: Head, *, consistent: bool = False) -> chunks.Chunk:
     try:
-        return chunks.parse(segment.site, segment.name, lines, follows=True)  # `journal.read` has looked
+        # `journal.read` has looked whether they follow.
+        return chunks.parse(segment.site, segment.name, lines, follows=True, consistent=consistent)
     except BadRecord as exc:
         raise CorruptRecord(segment.path, head.sequence + 1 + exc.line, exc.problem) from exc
     except ChainBroken as exc:

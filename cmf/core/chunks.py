@@ -43,8 +43,10 @@ class Merged(NamedTuple):
     """Whether the segment was unknown before."""
 
 
-def parse(site: str, segment: str, lines: Sequence[bytes], *, follows: bool = False) -> Chunk:
-    """A chunk from its lines, without their newlines; `follows`: it is known that each continues the one before it.
+def parse(site: str, segment: str, lines: Sequence[bytes], *, follows: bool = False, consistent: bool = False) -> Chunk:
+    """A chunk from its lines, without their newlines.
+
+    `follows`: it is known that each continues the one before it; `consistent`: that each is consistent in itself.
 
     Raises:
         BadRecord: a line is no header or record of this segment (with its number, from 1).
@@ -57,7 +59,7 @@ def parse(site: str, segment: str, lines: Sequence[bytes], *, follows: bool = Fa
     previous = header.sum if header else None
     expected = 1 if header else None
     for number, line in enumerate(lines[start:], start + 1):
-        record = _record(number, line)
+        record = _record(number, line, consistent)
         if expected is not None and record.seq != expected:
             raise BadRecord(number, f"sequence {record.seq} where {expected} follows")
         if previous is not None and not follows and not continues(previous, line):
@@ -127,8 +129,8 @@ def _header(site: str, segment: str, line: bytes) -> Head:
     return Head(0, chain("", line), len(line) + 1)
 
 
-def _record(number: int, line: bytes) -> Record:
+def _record(number: int, line: bytes, consistent: bool) -> Record:
     try:
-        return parse_record(line)
+        return parse_record(line, consistent=consistent)
     except InvalidValue as exc:
         raise BadRecord(number, str(exc)) from exc

@@ -152,13 +152,17 @@ def continues(previous: str, line: bytes) -> bool:
     return line.endswith(b',"sum":"%s"}' % chain(previous, line[:-TAIL_BYTES]).encode())
 
 
-def parse_record(line: bytes) -> Record:
+def parse_record(line: bytes, *, consistent: bool = False) -> Record:
     """The record of a line, checked for form and consistency, not for its place in the chain.
+
+    `consistent`: its consistency was checked before it was written down.
 
     Raises:
         InvalidValue: it is not one.
     """
     record: Record = _parse(line, _RECORDS)
+    if consistent:
+        return record
     check(record.op)
     check_time(record.at)
     if record.stamp:
