@@ -101,7 +101,7 @@ def test_a_server_that_lacks_the_records_says_so_in_bounded_time(tmp_path: Path,
             assert not cmf.query(server.url, at_least=token).lineage(key).complete
         with pytest.warns(BehindWarning):
             said = CliRunner().invoke(app, ["lineage", key, "--server", server.url, "--at-least", token])
-        assert said.exit_code == 0 and "the store lacks records of 2 segments" in said.output
+        assert said.exit_code == 0 and "the store lacks records of 2 segments" in " ".join(said.output.split())
 
 
 BAD = ["", ",", "x", "a/b:-1", "a/b:1,", "a/b:1 ", "a/b:9999999999999999", "a b/c:1", "a/b/c:1", "ä/b:1", "a/b:١"]
