@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cmf.core.errors import BadQuestion, InvalidValue, UnknownKey
-from cmf.core.model import Artifact
+from cmf.core.model import Artifact, Execution
 from cmf.core.operations import Retract
 from cmf.core.values import check_name
 from cmf.relations import key_of
@@ -43,7 +43,8 @@ def restore(named: Named, *, path: str | None = None, root: str | os.PathLike[st
     """Take a retraction back; see `retract`.
 
     Raises:
-        UnknownKey, AmbiguousKey, FileProblem, BadQuestion, InvalidValue
+        BadQuestion: it is not retracted, as far as this clone knows.
+        UnknownKey, AmbiguousKey, FileProblem, InvalidValue
     """
     from cmf.recording import open_repository
 
@@ -53,6 +54,10 @@ def restore(named: Named, *, path: str | None = None, root: str | os.PathLike[st
 def state(repository: Repository, named: Named, reason: str | None, path: str | None) -> list[Retract]:
     """Retract in a clone, or with no reason take that back; → what was recorded."""
     key = _key(repository, named)
+    if reason is None and path is None and not _is_retracted(repository, key):
+        raise BadQuestion(
+            f"{key} is not retracted, as far as this clone knows; what others retracted has to be pulled first"
+        )
     keys = [key] if path is None else _uses(repository, key, path)
     told = [Retract(key=one, reason=reason) for one in keys]
     repository.record(told)
@@ -75,6 +80,12 @@ def _key(repository: Repository, named: Named) -> str:
     if not repository.view.nodes([found]):
         raise UnknownKey(asked)
     return found
+
+
+def _is_retracted(repository: Repository, key: str) -> bool:
+    return any(
+        isinstance(node, Artifact | Execution) and node.retracted is not None for node in repository.view.nodes([key])
+    )
 
 
 def _uses(repository: Repository, execution: str, path: str) -> list[str]:

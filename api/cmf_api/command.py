@@ -101,6 +101,7 @@ def serve(
     check_exposure(host, guarded, insecure, proxy)
     check_tls(tls_cert, tls_key)
     AuditLog(settings.home / AUDIT_FILE).check()
+    configure(log_level, log_file).close()  # told now rather than when it serves
     secret = read_secret(store_password_file) if store_password_file else None
     opened = open_store(url, secret, READ_SECONDS)
 

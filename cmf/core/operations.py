@@ -15,7 +15,7 @@ from cmf.core import identity
 from cmf.core.errors import InvalidValue
 from cmf.core.identity import KEY_PATTERN
 from cmf.core.model import Code, Point, UseKind
-from cmf.core.values import MAX_NAME, Json, check_json, check_number
+from cmf.core.values import MAX_NAME, MAX_VALUE_BYTES, Json, check_json, check_number, encode
 
 Key = Annotated[str, msgspec.Meta(pattern=KEY_PATTERN)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
@@ -236,6 +236,25 @@ def check(operation: Operation) -> None:
             identity.check_key(operation.key)
         case PutRelation():
             _check_relation(operation)
+
+
+def check_sizes(operation: Operation) -> None:
+    """That none of an operation's values is larger than a value may be: for operations that are large themselves.
+
+    Raises:
+        InvalidValue: one is.
+    """
+    match operation:
+        case SetProperty():
+            what, value = f"property {operation.name!r}", operation.value
+        case PutExecution(identity=RunIdentity() as run):
+            what, value = "parameters", run.parameters
+        case PutArtifact(record=RecordIdentity() as record):
+            what, value = "values", record.values
+        case _:
+            return
+    if (size := len(encode(value))) > MAX_VALUE_BYTES:
+        raise InvalidValue(f"{what}: {size} bytes of JSON; a value may have up to {MAX_VALUE_BYTES}")
 
 
 _ENDS = {"part_of": ("execution", "execution"), "ran_in": ("execution", "context")}

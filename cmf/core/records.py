@@ -18,8 +18,8 @@ from typing import Annotated, Final, NewType, TypeVar
 import msgspec
 
 from cmf.core.errors import InvalidValue
-from cmf.core.operations import Operation, Time, check, check_time
-from cmf.core.values import encode
+from cmf.core.operations import Operation, Time, check, check_sizes, check_time
+from cmf.core.values import MAX_VALUE_BYTES, encode
 
 FORMAT: Final = 1
 """The version of the journal's format."""
@@ -164,6 +164,8 @@ def parse_record(line: bytes, *, consistent: bool = False) -> Record:
     if consistent:
         return record
     check(record.op)
+    if len(line) > MAX_VALUE_BYTES:
+        check_sizes(record.op)
     check_time(record.at)
     if record.stamp:
         check_time(time_of(record.stamp))
@@ -178,6 +180,8 @@ def parse_stamped(line: bytes) -> Stamped:
     """
     stamped: Stamped = _parse(line, _STAMPED)
     check(stamped.op)
+    if len(line) > MAX_VALUE_BYTES:
+        check_sizes(stamped.op)
     check_time(time_of(stamped.stamp))
     return stamped
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from cmf.core.answers import listed_at
 from cmf.core.contraction import COUNT, TYPE, is_contraction
 from cmf.core.delta import Delta, Register
-from cmf.core.errors import BadQuestion
+from cmf.core.errors import BadQuestion, PrunedKey
 from cmf.core.identity import kind_of
 from cmf.core.model import Artifact, Edge, Execution, Node
 from cmf.core.paging import cursor_of
@@ -223,7 +223,10 @@ def _unkept(
 
 def _named(store: Store, keys: Iterable[str]) -> Iterator[Node]:
     for asked in keys:
-        key = resolve(store, asked)
+        try:
+            key = resolve(store, asked)
+        except PrunedKey:  # it was interrupted, and goes on
+            continue
         if kind_of(key) not in ("artifact", "execution"):
             raise BadQuestion(f"{key} is a {kind_of(key)}; executions and artifacts can be pruned")
         if is_contraction(store.state([key]), key):

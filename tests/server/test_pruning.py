@@ -314,3 +314,5 @@ def test_what_pretends_to_stand_for_others_keeps_nothing_and_counts_little(tmp_p
     assert stand_in.properties["contracted"] == 2**53 - 1
     assert artifact("chain-0") in upstream(Query(StoreSource(clone.view), clone.root), artifact("kept"))
     assert "stands for executions that were pruned already" in prune(url, home, stand_in.key, code=1)
+    # Interrupted, the same command goes on: what it names is gone already.
+    assert prune(url, home, *was[:2], "--yes") == "pruned 0 executions and 0 artifacts, with 0 uses"

@@ -247,6 +247,9 @@ def test_operations_come_without_a_journal_too(server: ServerProcess) -> None:
         "pipeline": 1,
         "stage": 1,
     }
+    long = {"is": "SetProperty", "key": "md5:" + "0" * 32, "name": "long", "value": "x" * (1 << 20)}
+    refused = httpx.post(f"{server.url}/v1/operations", json={"operations": [long]})
+    problem(refused, 422, "BadRecord")
     refused = httpx.post(f"{server.url}/v1/operations", json={"operations": [*operations, {"is": "No"}]})
     problem(refused, 422, "BadQuestion")
     wrong = operations[0] | {"key": "execution:" + "0" * 32}

@@ -84,6 +84,7 @@ def test_only_a_use_is_withdrawn(clone: Path) -> None:
         (["nowhere", "--reason", "x"], 1, "nothing recorded under 'nowhere'"),
         (["md5:" + "0" * 32, "--reason", "x"], 1, "nothing recorded under"),
         ([artifact("chain-1"), "--reason", "x", "--use", "chain-1"], 1, "is no execution that used"),
+        ([artifact("chain-1"), "--undo"], 1, "is not retracted, as far as this clone knows"),
     ],
 )
 def test_what_cannot_be_withdrawn_is_told(clone: Path, arguments: list[str], code: int, problem: str) -> None:

@@ -87,6 +87,8 @@ def test_a_token_may_do_what_its_scopes_say(tmp_path: Path) -> None:
         assert httpx.get(f"{server.url}/v1/journals/x", headers=bearer(pusher)).status_code == 200
         assert post(server, pusher, started("p")).status_code == 200
         assert post(server, reader, started("p")).json()["code"] == "Forbidden"
+        for token in (reader, pusher):  # the archive has what was pruned and retracted
+            assert httpx.get(f"{server.url}/v1/archive", headers=bearer(token)).status_code == 403
         told = httpx.get(f"{server.url}/v1/token", headers=bearer(reader)).json()
         assert told["name"] == "reader" and told["scopes"] == ["read"]
         assert reader not in server.log() and pusher not in server.log()

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from cmf.clock import now
 from cmf.core.delta import fold
 from cmf.core.errors import BadRecord, InvalidValue
-from cmf.core.operations import check, check_time
+from cmf.core.operations import check, check_sizes, check_time
 from cmf.core.records import make_stamp
 from cmf.core.store import Transaction
 from cmf.core.values import encode
@@ -79,6 +79,7 @@ def _state(request: Request, body: bytes, poster: str) -> Future[tuple[Taken, bo
     for number, operation in enumerate(stated.operations, 1):
         try:
             check(operation)
+            check_sizes(operation)
         except InvalidValue as exc:
             raise BadRecord(number, str(exc)) from exc
     # Its content names the statement, so that one with a time may be repeated.
