@@ -78,7 +78,7 @@ def add(
     say(secret)
     note(f"the token {made.id} ({name}) is shown this once; its holder runs 'cmf login URL', or sets CMF_TOKEN")
     if len(kept.read(file)) == 1:
-        note(f"it is the first one in {file}: from now on the server asks everyone for a token")
+        note(f"it is the first one in {file}: from now on a server with this home asks everyone for a token")
 
 
 @app.command("list", epilog="Example: cmf token list")
