@@ -34,6 +34,9 @@ async def read(request: Request, media_type: str) -> bytes:
     if sent != media_type:
         raise UnsupportedBody(f"Content-Type {sent!r}; this route takes {media_type}")
     limit = settings_of(request).max_body_bytes
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and (len(said) > 15 or int(said) > limit):
+        raise TooLarge(f"the body is larger than {limit} bytes; send it in smaller pieces")
     body = bytearray()
     async for piece in request.stream():
         body += piece

@@ -250,6 +250,9 @@ def test_operations_come_without_a_journal_too(server: ServerProcess) -> None:
     long = {"is": "SetProperty", "key": "md5:" + "0" * 32, "name": "long", "value": "x" * (1 << 20)}
     refused = httpx.post(f"{server.url}/v1/operations", json={"operations": [long]})
     problem(refused, 422, "BadRecord")
+    many = {"is": "PutArtifact", "key": "md5:" + "0" * 32, "name": "many", "types": [f"{n:0900}" for n in range(4_800)]}
+    refused = httpx.post(f"{server.url}/v1/operations", json={"operations": [many]})
+    assert "an operation may have up to" in problem(refused, 422, "BadRecord")["detail"], "no line could hold it"
     refused = httpx.post(f"{server.url}/v1/operations", json={"operations": [*operations, {"is": "No"}]})
     problem(refused, 422, "BadQuestion")
     wrong = operations[0] | {"key": "execution:" + "0" * 32}

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from concurrent.futures import Future
 from functools import partial
+from typing import Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
@@ -14,7 +15,7 @@ from cmf.clock import now
 from cmf.core.delta import fold
 from cmf.core.errors import BadRecord, InvalidValue
 from cmf.core.operations import check, check_sizes, check_time
-from cmf.core.records import make_stamp
+from cmf.core.records import MAX_LINE_BYTES, make_stamp
 from cmf.core.store import Transaction
 from cmf.core.values import encode
 from cmf_api.answers import BODY, Stated, Taken, answer, answers, asks
@@ -28,6 +29,9 @@ from cmf_api.turns import Turns
 from cmf_api.writer import BYTES_OF_A_RECORD, Writer
 
 router = APIRouter(tags=["operations"])
+
+MAX_OPERATION_BYTES: Final = MAX_LINE_BYTES - 256
+"""So that it fits into a line with its stamp, wherever it goes."""
 
 
 @router.post(
@@ -90,6 +94,9 @@ def _state(request: Request, body: bytes, poster: str) -> Future[tuple[Taken, bo
     expect_within(who.who, None, enumerate(stated.operations, 1), request.app.state.store)
     archive: Recorder = request.app.state.archive
     lines = [encode(operation) for operation in stated.operations]
+    for number, line in enumerate(lines, 1):
+        if len(line) > MAX_OPERATION_BYTES:
+            raise BadRecord(number, f"{len(line)} bytes; an operation may have up to {MAX_OPERATION_BYTES}")
     frame = frame_of_statements(origin, at, lines, archive.pack(b"", None, lines))
     taken = Taken(len(stated.operations))
     keyed = once(request, stated, said)
