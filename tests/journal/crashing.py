@@ -32,6 +32,9 @@ def main(folder: Path, kills: int, seed: int) -> None:
     torn = 0
     for life in range(kills):
         acknowledged += live_and_die(folder, life, chance.uniform(0.0, 0.06))
+        if not (folder / ".cmf").exists():  # it had not even begun
+            assert not acknowledged
+            continue
         with warnings.catch_warnings(record=True) as notices:
             warnings.simplefilter("always")
             repository = Repository.find(folder)
