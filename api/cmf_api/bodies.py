@@ -34,8 +34,7 @@ async def read(request: Request, media_type: str) -> bytes:
     if sent != media_type:
         raise UnsupportedBody(f"Content-Type {sent!r}; this route takes {media_type}")
     limit = settings_of(request).max_body_bytes
-    said = request.headers.get("content-length", "")
-    if said.isdecimal() and (len(said) > 15 or int(said) > limit):
+    if (_said_bytes(request) or 0) > limit:
         raise TooLarge(f"the body is larger than {limit} bytes; send it in smaller pieces")
     body = bytearray()
     async for piece in request.stream():
@@ -123,8 +122,14 @@ def lines(body: bytes, encoding: str | None, settings: ServerSettings) -> list[b
 def announced_bytes(request: Request) -> int:
     """How large the body is going to be at most."""
     limit = settings_of(request).max_body_bytes
+    said = _said_bytes(request)
+    return limit if said is None else min(said, limit)
+
+
+def _said_bytes(request: Request) -> int | None:
+    """How large it says that its body is, None where it does not."""
     said = request.headers.get("content-length", "")
-    return min(int(said), limit) if said.isdecimal() and len(said) < 16 else limit
+    return int(said[:16]) if said.isdecimal() else None  # of 16 digits it is too large in any case
 
 
 def _expect_short(line: bytes | bytearray, before: list[bytes]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from cmf.core.batches import batches
 from cmf.core.delta import Delta, fold, operations
 from cmf.core.digests import Digest, digest, holds, pieces
 from cmf.core.model import Stats
@@ -62,7 +61,7 @@ def migrate(source: Store, target: Store, progress: Progress | None = None) -> M
         nodes += len(keys)
         if progress:
             progress(len(keys))
-    for some in _batches(iter(heads), HEADS_AT_ONCE):
+    for some in batches(iter(heads), HEADS_AT_ONCE):
         target.write(lambda transaction, some=some: _advance(transaction, some))  # type: ignore[misc]
     return _verified(source, target, nodes, copied, {(site, segment): head for site, segment, head in heads})
 
@@ -88,7 +87,7 @@ def _bury(source: Store, target: Store) -> None:
 
 
 def _merge(target: Store, state: Delta) -> None:
-    for some in _batches(operations(state), MERGED_AT_ONCE):
+    for some in batches(operations(state), MERGED_AT_ONCE):
         delta = fold(some)
         target.write(lambda transaction, delta=delta: transaction.merge(delta))  # type: ignore[misc]
 
@@ -131,9 +130,3 @@ def _differences(source: Store, target: Store, ours: Side, theirs: Side) -> Iter
 
 def _side(store: Store) -> Side:
     return Side(digest(store), store.stats(), sum(1 for _ in store.all_heads()))
-
-
-def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    with suppress(StopIteration):
-        while batch := list(islice(items, size)):
-            yield batch

@@ -12,11 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from cmf.clock import now
+from cmf.core.batches import batches
 from cmf.core.contraction import COUNT, Contraction, TooMany, contractions, statements
 from cmf.core.delta import Delta, UseFact, fold
 from cmf.core.errors import SettingsProblem, StoreUnavailable
@@ -153,11 +153,11 @@ def prune_prepared(
     joints = joining(whole)
     rounds = _Rounds(store, archive, named, of.keep_types, set(of.contracted), set(whole.artifacts), joints)
     near = (key for cluster in clusters(whole, joints) for key in cluster if key in whole.executions)
-    for some in _batched(near, size):
+    for some in batches(near, size):
         rounds.do(some, (), done)
         if progress:
             progress(len(some))
-    for keys in _batched(iter(sorted(named)), ROUND):  # those that nobody uses any more
+    for keys in batches(sorted(named), ROUND):  # those that nobody uses any more
         rounds.do((), keys, done)
     done.contractions = len(rounds.made)
     return done
@@ -239,8 +239,3 @@ class _Rounds:
 def _count(of: Execution) -> int:
     said = of.properties.get(COUNT)
     return said if isinstance(said, int) and said > 0 else 1
-
-
-def _batched(keys: Iterator[str], size: int) -> Iterator[list[str]]:
-    while piece := list(islice(keys, size)):
-        yield piece

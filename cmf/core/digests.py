@@ -8,12 +8,13 @@ went wrong by accident; whoever can choose facts could choose them for their sum
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
 
+from cmf.core.batches import batches
 from cmf.core.delta import Delta, operations
 from cmf.core.records import Stamped
 from cmf.core.store import Store
@@ -55,10 +56,7 @@ def digest_of(delta: Delta) -> Digest:
 
 def pieces(store: Store, size: int = PIECE) -> Iterator[list[str]]:
     """The keys whose states make up the whole, some at a time: of nodes, then of uses that are only spoken of."""
-    rest: Iterable[str] = chain(store.all_keys(), store.awaited_uses())
-    keys = iter(rest)
-    while piece := list(islice(keys, size)):
-        yield piece
+    yield from batches(chain(store.all_keys(), store.awaited_uses()), size)
 
 
 def lacking(store: Store, other: Store, progress: Progress | None = None) -> Iterator[list[str]]:

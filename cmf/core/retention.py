@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, NamedTuple
 
 from cmf.core.answers import listed_at
+from cmf.core.batches import batches
 from cmf.core.contraction import COUNT, TYPE, is_contraction
 from cmf.core.delta import Delta, Register
 from cmf.core.errors import BadQuestion, PrunedKey
@@ -107,7 +107,7 @@ def choose(store: Store, wanted: Wanted) -> Chosen:
 def contractions_of(store: Store) -> set[str]:
     """The contractions in a store."""
     found: set[str] = set()
-    for piece in _batched((node.key for node in _pages(store, "execution", Filters(type=TYPE))), PIECE):
+    for piece in batches((node.key for node in _pages(store, "execution", Filters(type=TYPE))), PIECE):
         facts = store.state(piece, store.version().number)
         found |= {key for key in piece if is_contraction(facts, key)}
     return found
@@ -186,7 +186,7 @@ class _Users:
         self.contractions: dict[str, set[str]] = defaultdict(set)
 
     def look_at(self, artifacts: Collection[str]) -> None:
-        for piece in _batched(sorted(artifacts), PIECE):
+        for piece in batches(sorted(artifacts), PIECE):
             for edge in _around(self._store, piece):
                 execution, artifact = ends_of(edge)
                 if execution in self._chosen:
@@ -207,12 +207,12 @@ def _unkept(
 ) -> dict[str, Artifact]:
     """Those artifacts that nothing keeps."""
     nodes: dict[str, Artifact] = {}
-    for piece in _batched(sorted(free), PIECE):
+    for piece in batches(sorted(free), PIECE):
         for node in store.nodes(piece):
             if isinstance(node, Artifact) and (node.key in named or not set(keep_types) & set(node.types)):
                 nodes[node.key] = node
     related: set[str] = set()
-    for piece in _batched(sorted(nodes), PIECE):
+    for piece in batches(sorted(nodes), PIECE):
         for relation in store.relations(piece):
             for one, other in ((relation.source, relation.target), (relation.target, relation.source)):
                 stays = other not in nodes and other not in going_later and kind_of(other) == "artifact"
@@ -266,7 +266,7 @@ def _facts(store: Store, executions: Collection[str]) -> Delta:
     facts = Delta()
     if executions:
         now = store.version().number
-        for piece in _batched(sorted(executions), PIECE):
+        for piece in batches(sorted(executions), PIECE):
             _add(facts, store.state(piece, now))
     return facts
 
@@ -308,9 +308,3 @@ def _reach(near: Mapping[str, list[str]], roots: Collection[str]) -> set[str]:
                 found.add(far)
                 waiting.append(far)
     return found
-
-
-def _batched(keys: Iterable[str], size: int) -> Iterator[list[str]]:
-    rest = iter(keys)
-    while piece := list(islice(rest, size)):
-        yield piece

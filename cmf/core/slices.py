@@ -9,11 +9,11 @@ is found there than they had, so more is sent than need be.)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from cmf.core.answers import context_keys
+from cmf.core.batches import batches
 from cmf.core.delta import Delta, operations
 from cmf.core.errors import InvalidValue
 from cmf.core.identity import check_key, kind_of
@@ -85,7 +85,7 @@ def statements(store: Store, told: Answer) -> Iterator[bytes]:
     contexts: set[str] = set()
     count = 0
     for keys, since in ((told.whole, 0), (told.known, told.since)):
-        for piece in _batched(keys, PIECE):
+        for piece in batches(keys, PIECE):
             delta = store.state(piece, since)
             contexts |= context_keys(delta)
             # Their contexts are told of once, at the end, when all are known.
@@ -153,7 +153,7 @@ def _in_order(keys: Collection[str]) -> list[str]:
 
 def _newer(store: Store, keys: Collection[str], after: int) -> set[str]:
     found: set[str] = set()
-    for piece in _batched(keys, _MANY):
+    for piece in batches(keys, _MANY):
         found |= store.newer(piece, after)
     return found
 
@@ -188,7 +188,7 @@ def _newer_contexts(store: Store, told: Answer, besides: set[str]) -> set[str]:
     if not newer:
         return newer
     waiting = set(newer)
-    for piece in _batched(_may_be_in(store, newer, told.members), PIECE):
+    for piece in batches(_may_be_in(store, newer, told.members), PIECE):
         ran_in = context_keys(store.state(piece, told.version.number))
         waiting -= ran_in | _parents(store, ran_in)
         if not waiting:
@@ -220,7 +220,7 @@ def _contexts(store: Store, keys: set[str]) -> Iterator[Delta]:
     told: set[str] = set()
     while waiting := keys - told:
         told |= waiting
-        for piece in _batched(sorted(waiting), PIECE):
+        for piece in batches(sorted(waiting), PIECE):
             delta = store.state(piece)
             keys = keys | {fact.operation.parent for fact in delta.contexts.values() if fact.operation.parent}
             yield delta
@@ -228,9 +228,3 @@ def _contexts(store: Store, keys: set[str]) -> Iterator[Delta]:
 
 def _lines(delta: Delta) -> list[bytes]:
     return [encode(Stamped(stamp, operation)) + b"\n" for stamp, operation in operations(delta)]
-
-
-def _batched(keys: Iterable[str], size: int) -> Iterator[list[str]]:
-    rest = iter(keys)
-    while piece := list(islice(rest, size)):
-        yield piece

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import msgspec
 
+from cmf.core.batches import batches as batched
 from cmf.core.delta import ArtifactFact, ContextFact, Delta, Ending, ExecutionFact, Register, RelationFact, UseFact
 from cmf.core.identity import kind_of
 from cmf.core.model import UseKind
@@ -166,6 +166,4 @@ def points_register(stamp: str, rows: str) -> Register[Any]:
 
 def batches(items: Sequence[Any], size: int = BATCH) -> Iterator[list[Any]]:
     """Pieces of a list, none when it is empty."""
-    source = iter(items)
-    while batch := list(islice(source, size)):
-        yield batch
+    return batched(items, size)

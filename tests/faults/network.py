@@ -38,6 +38,7 @@ class Answered(NamedTuple):
     status: int
     applied: int
     detail: str
+    code: str
 
 
 class Network:
@@ -176,7 +177,7 @@ class Network:
         if request.first.startswith(_PUSH):
             told = json.loads(answer.body)
             status = int(answer.first.split()[1])
-            self.answers.append(Answered(status, told.get("applied", 0), told.get("detail", "")))
+            self.answers.append(Answered(status, told.get("applied", 0), told.get("detail", ""), told.get("code", "")))
         return answer
 
 

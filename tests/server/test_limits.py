@@ -68,13 +68,7 @@ def connect(port: int, sent: bytes = b"") -> socket.socket:
 
 def answered(connection: socket.socket) -> tuple[int, dict[str, Any]]:
     """The status and the problem that comes before the server hangs up; 0 where it does so without a word."""
-    told = b""
-    try:
-        while piece := connection.recv(1 << 16):
-            told += piece
-    except ConnectionResetError:
-        pass
-    connection.close()
+    told = _all(connection)
     if not told:
         return 0, {}
     head, _, body = told.partition(b"\r\n\r\n")

@@ -17,7 +17,7 @@ from cmf.core.errors import BadRecord, InvalidValue
 from cmf.core.operations import check, check_sizes, check_time
 from cmf.core.records import MAX_LINE_BYTES, make_stamp
 from cmf.core.store import Transaction
-from cmf.core.values import encode
+from cmf.core.values import MAX_VALUE_BYTES, encode
 from cmf_api.answers import BODY, Stated, Taken, answer, answers, asks
 from cmf_api.archive import Recorder
 from cmf_api.archive.taking import frame_of_statements
@@ -80,12 +80,16 @@ def _state(request: Request, body: bytes, poster: str) -> Future[tuple[Taken, bo
     who.counts["operations"] = len(stated.operations)
     if stated.at is not None:
         check_time(stated.at)
-    for number, operation in enumerate(stated.operations, 1):
+    lines = [encode(operation) for operation in stated.operations]
+    for number, (operation, line) in enumerate(zip(stated.operations, lines, strict=True), 1):
         try:
             check(operation)
-            check_sizes(operation)
+            if len(line) > MAX_VALUE_BYTES:
+                check_sizes(operation)
         except InvalidValue as exc:
             raise BadRecord(number, str(exc)) from exc
+        if len(line) > MAX_OPERATION_BYTES:
+            raise BadRecord(number, f"{len(line)} bytes; an operation may have up to {MAX_OPERATION_BYTES}")
     # Its content names the statement, so that one with a time may be repeated.
     said = encode(stated.operations)
     origin = "post-" + hashlib.sha256(said).hexdigest()[:32]
@@ -93,10 +97,6 @@ def _state(request: Request, body: bytes, poster: str) -> Future[tuple[Taken, bo
     delta = fold((make_stamp(at, origin, number), op) for number, op in enumerate(stated.operations, 1))
     expect_within(who.who, None, enumerate(stated.operations, 1), request.app.state.store)
     archive: Recorder = request.app.state.archive
-    lines = [encode(operation) for operation in stated.operations]
-    for number, line in enumerate(lines, 1):
-        if len(line) > MAX_OPERATION_BYTES:
-            raise BadRecord(number, f"{len(line)} bytes; an operation may have up to {MAX_OPERATION_BYTES}")
     frame = frame_of_statements(origin, at, lines, archive.pack(b"", None, lines))
     taken = Taken(len(stated.operations))
     keyed = once(request, stated, said)
